@@ -1,0 +1,114 @@
+"""The hub as a child process: started, awaited, stopped; an abandoned earlier one is taken over."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import psutil
+
+from petrihub_cli.product import HUB_CONFIG
+from petrihub_core.deployment import CONFIG_VARIABLE, Deployment
+from petrihub_core.errors import Unavailable
+
+_STOP_SECONDS = 60.0  # workspaces get their grace, then the hub ends by itself
+_POLL_SECONDS = 0.1
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "DOCKER_HOST")
+
+
+class HubProcess:
+    """One run of the hub for one deployment."""
+
+    def __init__(self, deployment: Deployment, config: Path) -> None:
+        self._deployment = deployment
+        self._config = config
+        self._record = deployment.state / "hub-process.json"
+        self.log = deployment.logs / "hub.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def end_abandoned(self) -> bool:
+        """Kill a hub that an earlier `petrihub up` left behind; its workspaces live on.
+
+        A pid alone proves nothing (it may be another program's by now), so the moment at which the
+        process began is compared too.
+        """
+        try:
+            known = json.loads(self._record.read_text())
+            process = psutil.Process(known["pid"])
+            if abs(process.create_time() - known["began"]) > 1:
+                return False
+            process.kill()
+            process.wait(10)
+        except (OSError, ValueError, KeyError, psutil.Error):
+            return False
+        return True
+
+    def start(self) -> None:
+        """Start the hub; its output goes to `log`. The environment is built, not inherited."""
+        environment = {key: os.environ[key] for key in _INHERITED if key in os.environ}
+        environment |= {
+            CONFIG_VARIABLE: str(self._config.resolve()),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}",
+            "PYTHONUNBUFFERED": "1",
+        }
+        with self.log.open("ab") as out:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "jupyterhub", "--config", HUB_CONFIG],
+                cwd=self._deployment.state,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                # Ctrl-C goes to us, and we stop the hub in order
+                start_new_session=True,
+            )
+        began = psutil.Process(self._process.pid).create_time()
+        self._record.write_text(json.dumps({"pid": self._process.pid, "began": began}))
+
+    def exit_code(self) -> int | None:
+        """The hub's exit code; None while it runs."""
+        return self._process.poll() if self._process else None
+
+    async def ready(self, timeout_s: float) -> None:
+        """Return when a browser would be answered; raises `Unavailable` with the log's end."""
+        url = f"{self._deployment.public_url}/hub/health"
+        async with asyncio.timeout(timeout_s), httpx.AsyncClient(trust_env=False) as client:
+            while True:
+                if self.exit_code() is not None:
+                    raise self._died()
+                try:
+                    answer = await client.get(url)
+                    if answer.status_code == httpx.codes.OK:
+                        return
+                except httpx.TransportError:
+                    pass  # the proxy is not up yet
+                await asyncio.sleep(_POLL_SECONDS)
+
+    def _died(self) -> Unavailable:
+        tail = self.log.read_text(errors="replace").splitlines()[-15:]
+        return Unavailable(
+            "The hub ended before it was ready. Its last lines:\n" + "\n".join(tail),
+            hint=f"The whole log: {self.log}",
+        )
+
+    async def wait(self) -> int:
+        """The exit code, once the hub has ended by itself."""
+        while (code := self.exit_code()) is None:  # noqa: ASYNC110 - a child has no event to await
+            await asyncio.sleep(0.5)
+        return code
+
+    async def stop(self) -> None:
+        """Ask the hub to end in order, then insist."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                await self.wait()
+        except TimeoutError:
+            self._process.kill()
+        self._record.unlink(missing_ok=True)

@@ -1,0 +1,113 @@
+"""`petrihub`: the list of commands."""
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from petrihub_spawner.reconcile import run_forever
+from rich.console import Console
+
+from petrihub_authenticators.bootstrap import first_admin_link, reset_link
+from petrihub_cli.images.commands import images_app
+from petrihub_cli.state import find_state
+from petrihub_cli.up import Wishes
+from petrihub_cli.up import up as run_platform
+from petrihub_core.deployment import read_deployment
+from petrihub_core.errors import PetriHubError
+from petrihub_core.logs import configure_logs
+
+app = typer.Typer(
+    name="petrihub",
+    help="A research studio in the browser for life-science groups.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+admin_app = typer.Typer(help="Let the first admin in; recover a lost password.")
+config_app = typer.Typer(help="Check what is fixed at start.")
+app.add_typer(admin_app, name="admin", no_args_is_help=True)
+app.add_typer(config_app, name="config", no_args_is_help=True)
+app.add_typer(images_app, name="images", no_args_is_help=True)
+
+_STATE = Path(".petrihub")
+StateOption = Annotated[Path, typer.Option("--state", help="Folder that holds all state.")]
+
+
+def _run(work: Coroutine[Any, Any, int | None]) -> None:
+    raise typer.Exit(asyncio.run(work) or 0)
+
+
+@app.command()
+def up(
+    state: StateOption = _STATE,
+    backend: Annotated[
+        str | None, typer.Option(help="local or docker; kept in the state folder.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port for browsers; 8000 at first.")] = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Open no browser.")] = False,
+    ca_bundle: Annotated[
+        Path | None, typer.Option(help="CA certificates for image builds behind a proxy.")
+    ] = None,
+) -> None:
+    """Run PetriHub on this machine until Ctrl-C."""
+    wishes = Wishes(
+        state=state, backend=backend, port=port, browser=not no_browser, ca_bundle=ca_bundle
+    )
+    _run(run_platform(wishes, Console(highlight=False)))
+
+
+@admin_app.command("link")
+def admin_link(state: StateOption = _STATE) -> None:
+    """Print a new one-time link for the first admin (24 hours), while there is no admin."""
+
+    async def link() -> None:
+        typer.echo(f"First admin: {await first_admin_link(find_state(state))}")
+
+    _run(link())
+
+
+@admin_app.command("reset")
+def admin_reset(
+    name: Annotated[str, typer.Argument(help="Name of the person.")],
+    state: StateOption = _STATE,
+) -> None:
+    """Print a one-time link with which NAME chooses a new password (24 hours)."""
+
+    async def link() -> None:
+        typer.echo(f"New password for {name}: {await reset_link(find_state(state), name)}")
+
+    _run(link())
+
+
+@config_app.command("check")
+def config_check(
+    state: StateOption = _STATE,
+    config: Annotated[Path | None, typer.Option(help="A file elsewhere.")] = None,
+) -> None:
+    """Say whether petrihub.toml is usable, else which line is not and what is allowed."""
+    path = config or state / "petrihub.toml"
+    deployment = read_deployment(path)
+    typer.echo(f"{path} is usable: backend {deployment.backend}, {deployment.public_url}")
+
+
+@app.command(hidden=True)
+def reconcile() -> None:
+    """Run the reconciler beside the hub; the hub starts it."""
+    configure_logs("reconciler")
+    _run(run_forever(read_deployment()))
+
+
+def main() -> None:
+    """Run the command; what we can explain is said in words, without a traceback."""
+    try:
+        app()
+    except PetriHubError as exc:
+        typer.secho(exc.message, fg=typer.colors.RED, err=True)
+        if exc.hint:
+            typer.echo(exc.hint, err=True)
+        raise SystemExit(1) from exc
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""What must be in place before the hub starts: proxy, local environments, database."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from petrihub_cli.product import ROOT, npm_ci
+from petrihub_core.deployment import Deployment
+from petrihub_core.errors import Unavailable
+
+Say = Callable[[str], None]
+
+_STAMP = ".petrihub-made-from"
+_STUDIO = ("images/base/studio.txt", "images/bio/analysis.txt")
+_CELLXGENE = ("images/bio/cellxgene.txt",)
+
+
+def _fingerprint(files: Iterable[Path]) -> str:
+    digest = hashlib.sha256(sys.version.encode())
+    for file in sorted(files):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _is_made(folder: Path, fingerprint: str) -> bool:
+    stamp = folder / _STAMP
+    return stamp.exists() and stamp.read_text() == fingerprint
+
+
+def _run(command: list[str | Path], log: Path, what: str) -> None:
+    """Run to the end with output in `log`; raises `Unavailable` with the last lines of it."""
+    with log.open("ab") as out:
+        code = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "VIRTUAL_ENV": ""},
+            check=False,
+        ).returncode
+    if code != 0:
+        raise _failed(what, log)
+
+
+def _failed(what: str, log: Path) -> Unavailable:
+    tail = "\n".join(log.read_text(errors="replace").splitlines()[-8:])
+    return Unavailable(f"{what} did not succeed:\n{tail}", hint=f"The whole log: {log}")
+
+
+def proxy(deployment: Deployment, say: Say) -> None:
+    """The routing proxy, installed from its lock file into the state folder."""
+    source = ROOT / "deploy" / "proxy"
+    folder = deployment.state / "proxy"
+    fingerprint = _fingerprint(source.glob("*.json"))
+    if _is_made(folder, fingerprint):
+        return
+    say("Installing the routing proxy")
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("node_modules"))
+    log = deployment.logs / "proxy-install.log"
+    if npm_ci(folder, log) != 0:
+        raise _failed("Installing the routing proxy", log)
+    (folder / _STAMP).write_text(fingerprint)
+
+
+def _uv() -> str:
+    found = shutil.which(
+        "uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    )
+    if found is None:
+        raise Unavailable("The tool `uv` is not installed.", hint="Run scripts/up, which adds it.")
+    return found
+
+
+def _environment(
+    folder: Path, requirements: tuple[str, ...], extras: list[Path], log: Path
+) -> None:
+    """A fresh Python environment in `folder`; the old one stays until the new one is whole."""
+    fresh = folder.with_name(folder.name + ".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    what = f"Making the Python environment {folder.name!r}"
+    # relocatable: the environment is made beside the old one and moved into its place
+    _run([_uv(), "venv", "--relocatable", "--python", sys.executable, fresh], log, what)
+    install: list[str | Path] = [_uv(), "pip", "install", "--python", fresh / "bin" / "python"]
+    for requirement in requirements:
+        install += ["--requirement", ROOT / requirement]
+    _run([*install, *extras], log, what)
+    shutil.rmtree(folder, ignore_errors=True)
+    fresh.rename(folder)
+
+
+def _extension_sources() -> list[Path]:
+    skipped = {"node_modules", "lib", "labextension", "__pycache__", "dist"}
+    return [
+        path
+        for path in (ROOT / "extensions").rglob("*")
+        if path.is_file() and not skipped.intersection(path.relative_to(ROOT).parts)
+    ]
+
+
+def _extension_wheel(folder: Path, log: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    _run(
+        [_uv(), "build", "--wheel", "--out-dir", folder, ROOT / "extensions"],
+        log,
+        "Building the JupyterLab extension",
+    )
+    return next(folder.glob("*.whl"))
+
+
+def local_environments(deployment: Deployment, say: Say) -> None:
+    """The Python environments that workspaces on this machine use: studio and CELLxGENE."""
+    deployment.environments.mkdir(parents=True, exist_ok=True)
+    log = deployment.logs / "environments.log"
+
+    studio = deployment.environments / "studio"
+    sources = [*(ROOT / name for name in _STUDIO), *_extension_sources()]
+    fingerprint = _fingerprint(sources)
+    if not _is_made(studio, fingerprint):
+        say("Building the JupyterLab extension")
+        wheel = _extension_wheel(deployment.environments / "wheels", log)
+        say("Installing JupyterLab and the analysis packages (several minutes on first use)")
+        _environment(studio, _STUDIO, [wheel], log)
+        _add_r_kernel(studio, log)
+        (studio / _STAMP).write_text(fingerprint)
+
+    cellxgene = deployment.environments / "cellxgene"
+    fingerprint = _fingerprint(ROOT / name for name in _CELLXGENE)
+    if not _is_made(cellxgene, fingerprint):
+        say("Installing CELLxGENE")
+        _environment(cellxgene, _CELLXGENE, [], log)
+        (cellxgene / _STAMP).write_text(fingerprint)
+
+
+def _add_r_kernel(studio: Path, log: Path) -> None:
+    """Register this machine's R as a kernel, if R has IRkernel; else R stays away, not broken."""
+    rscript = shutil.which("Rscript")
+    if rscript is None:
+        return
+    with log.open("ab") as out:
+        subprocess.run(
+            [
+                rscript,
+                "-e",
+                "if (requireNamespace('IRkernel', quietly = TRUE)) "
+                f"IRkernel::installspec(user = FALSE, prefix = {str(studio)!r})",
+            ],
+            env={**os.environ, "PATH": f"{studio / 'bin'}{os.pathsep}{os.environ['PATH']}"},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )

@@ -1,0 +1,113 @@
+"""The state folder: its configuration file, its keys and the ports that must not change."""
+
+import json
+import os
+import secrets
+import socket
+from pathlib import Path
+
+import tomlkit
+
+from petrihub_core.deployment import Deployment, read_deployment
+from petrihub_core.errors import ConfigError
+
+CONFIG_NAME = "petrihub.toml"
+
+_FIRST = """\
+# PetriHub: what is fixed at start. Every setting: docs/reference/configuration.md
+# Check after a change with: petrihub config check
+
+backend = "local"
+
+[address]
+host = "127.0.0.1"
+port = 8000
+
+[workspaces]
+per_person = 3
+# Ctrl-C on scripts/up stops the workspaces too. Set to false where the hub runs as a service.
+stop_on_exit = true
+"""
+
+
+def open_state(folder: Path, *, backend: str | None = None, port: int | None = None) -> Path:
+    """The configuration file in `folder`, written on first use; a given value replaces the file's.
+
+    Raises `ConfigError` if the folder cannot be used or the file is not valid.
+    """
+    config = folder / CONFIG_NAME
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        text = config.read_text() if config.exists() else _FIRST
+        document = tomlkit.parse(text)
+        if backend is not None:
+            document["backend"] = backend
+        if port is not None:
+            document.setdefault("address", tomlkit.table())["port"] = port
+        changed = tomlkit.dumps(document)
+        if not config.exists() or changed != text:
+            config.write_text(changed)
+    except OSError as exc:
+        raise ConfigError(
+            f"The state folder {folder} cannot be used: {exc.strerror}.",
+            hint="Choose another with --state.",
+        ) from exc
+    except tomlkit.exceptions.TOMLKitError as exc:
+        raise ConfigError(
+            f"{config}: this is not valid TOML: {exc}.",
+            hint="Correct the line, then run `petrihub config check`.",
+        ) from exc
+    return config
+
+
+def find_state(folder: Path) -> Deployment:
+    """The deployment that already lives in `folder`; raises `ConfigError` if there is none."""
+    config = folder / CONFIG_NAME
+    if not config.exists():
+        raise ConfigError(
+            f"There is no PetriHub in {folder}.",
+            hint="Start one with `petrihub up`, or name its folder with --state.",
+        )
+    return read_deployment(config)
+
+
+def keys(deployment: Deployment) -> dict[str, str]:
+    """The proxy's and the reconciler's tokens, made on first use, readable by us only."""
+    deployment.secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found: dict[str, str] = {}
+    for name in ("proxy_token", "reconciler_token"):
+        path = deployment.secrets / name
+        if not path.exists():
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(secrets.token_hex(32))
+        found[name] = path.read_text().strip()
+    return found
+
+
+def inner_ports(deployment: Deployment) -> dict[str, int]:
+    """Ports of the hub and of the proxy's own API, chosen once.
+
+    Running workspaces remember the hub's port, so it must survive a restart of the hub.
+    """
+    path = deployment.state / "ports.json"
+    if not path.exists():
+        free: dict[str, int] = {}
+        listeners = []
+        for name in ("hub", "proxy_api"):
+            listener = socket.create_server(("127.0.0.1", 0))
+            listeners.append(listener)  # held until all are chosen, so that none comes twice
+            free[name] = listener.getsockname()[1]
+        for listener in listeners:
+            listener.close()
+        path.write_text(json.dumps(free))
+    ports: dict[str, int] = json.loads(path.read_text())
+    return ports
+
+
+def port_is_free(host: str, port: int) -> bool:
+    """Whether nothing listens on this address."""
+    try:
+        socket.create_server((host, port)).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,126 @@
+"""`petrihub up`: a whole platform on one machine, from nothing to ready."""
+
+import asyncio
+import fcntl
+import signal
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from petrihub_authenticators.bootstrap import admin_exists, first_admin_link
+from petrihub_cli import prepare
+from petrihub_cli.engine import Engine, ensure_engine, stop_engine
+from petrihub_cli.hub_process import HubProcess
+from petrihub_cli.images.build import build_images
+from petrihub_cli.state import open_state, port_is_free
+from petrihub_core.database import migrate
+from petrihub_core.deployment import Deployment, read_deployment
+from petrihub_core.errors import Conflict, PetriHubError
+
+_READY_SECONDS = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What the person asked for on the command line; None means: as the file says."""
+
+    state: Path
+    backend: str | None = None
+    port: int | None = None
+    browser: bool = True
+    ca_bundle: Path | None = None
+
+
+@contextmanager
+def _only_one(deployment: Deployment) -> Iterator[None]:
+    """Hold the state folder; raises `Conflict` if another `petrihub up` holds it."""
+    deployment.state.mkdir(parents=True, exist_ok=True)
+    with (deployment.state / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            raise Conflict(
+                f"PetriHub is already running from {deployment.state}.",
+                hint=f"Open {deployment.public_url}, or use another folder with --state.",
+            ) from exc
+        yield
+
+
+async def _engine_with_images(deployment: Deployment, wishes: Wishes, console: Console) -> Engine:
+    engine = await asyncio.to_thread(ensure_engine, deployment.docker.socket, console.print)
+    await build_images(
+        deployment, engine=engine, names=(), ca_bundle=wishes.ca_bundle, console=console
+    )
+    return engine
+
+
+async def _prepare(deployment: Deployment, wishes: Wishes, console: Console) -> Engine | None:
+    def say(text: str) -> None:
+        console.print(f"[dim]·[/dim] {text}")
+
+    deployment.logs.mkdir(parents=True, exist_ok=True)
+    await asyncio.to_thread(prepare.proxy, deployment, say)
+    await migrate(deployment.database_url)
+    if deployment.backend == "docker":
+        return await _engine_with_images(deployment, wishes, console)
+    say("Local backend: workspaces run as this account. For one person, or people who trust")
+    say("each other; choose --backend docker to keep people apart.")
+    await asyncio.to_thread(prepare.local_environments, deployment, say)
+    return None
+
+
+async def _announce(deployment: Deployment, wishes: Wishes, console: Console) -> None:
+    console.print(f"PetriHub is ready: {deployment.public_url}", highlight=False, soft_wrap=True)
+    to_open = deployment.public_url
+    if not await admin_exists(deployment):
+        to_open = await first_admin_link(deployment)
+        console.print(f"First admin: {to_open}", highlight=False, soft_wrap=True)
+    if wishes.browser:
+        await asyncio.to_thread(webbrowser.open, to_open)
+
+
+async def _until_asked_to_stop(hub: HubProcess) -> int:
+    """0 when somebody pressed Ctrl-C; the hub's exit code when it ended by itself."""
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, asked.set)
+    waiting = [asyncio.create_task(asked.wait()), asyncio.create_task(hub.wait())]
+    done, pending = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    return 0 if waiting[0] in done else int(waiting[1].result()) or 1
+
+
+async def up(wishes: Wishes, console: Console) -> int:
+    """Prepare, run until asked to stop, stop what was started; the exit code."""
+    config = open_state(wishes.state, backend=wishes.backend, port=wishes.port)
+    deployment = read_deployment(config)
+    with _only_one(deployment):
+        hub = HubProcess(deployment, config)
+        if await asyncio.to_thread(hub.end_abandoned):
+            console.print("[dim]·[/dim] Took over from a hub that was left behind")
+        address = deployment.address
+        if not port_is_free(address.host, address.port):
+            raise Conflict(
+                f"Port {address.port} on {address.host} is taken by another program.",
+                hint="Choose another with --port.",
+            )
+        engine = await _prepare(deployment, wishes, console)
+        hub.start()
+        try:
+            await hub.ready(_READY_SECONDS)
+            await _announce(deployment, wishes, console)
+            code = await _until_asked_to_stop(hub)
+            console.print("Stopping PetriHub")
+        finally:
+            await hub.stop()
+            if engine is not None and engine.started_by_us:
+                await asyncio.to_thread(stop_engine, engine)
+        if code:
+            raise PetriHubError("The hub ended by itself.", hint=f"Its log: {hub.log}")
+        return code

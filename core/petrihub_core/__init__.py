@@ -1,0 +1,1 @@
+"""What every floor shares: words, names, settings, records."""

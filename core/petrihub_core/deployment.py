@@ -1,0 +1,298 @@
+"""What is fixed at start, read from `petrihub.toml` into one validated model.
+
+An unknown key, a wrong type or a missing file stops the start with file, line, key and what is
+allowed. This is the only module that looks at the environment for settings.
+"""
+
+import ipaddress
+import os
+import secrets
+import tomllib
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from petrihub_core.errors import ConfigError
+from petrihub_core.toml_lines import line_of
+
+CONFIG_VARIABLE = "PETRIHUB_CONFIG"
+BOOT_VARIABLE = "PETRIHUB_BOOT"
+
+_Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Address(_Section):
+    """Where browsers reach PetriHub."""
+
+    host: str = Field("127.0.0.1", description="Address that the proxy listens on.")
+    port: int = Field(8000, ge=1, le=65535, description="Port that the proxy listens on.")
+
+
+class DatabaseSection(_Section):
+    """Where our own tables are kept."""
+
+    url: str = Field(
+        "",
+        description=(
+            "SQLAlchemy address of the database, such as postgresql+asyncpg://name@host/petrihub. "
+            "Empty: an SQLite file in the state folder."
+        ),
+    )
+    password_file: Path | None = Field(
+        None, description="File that holds the database password, so that this file need not."
+    )
+
+
+class DockerSection(_Section):
+    """How workspaces run on a Docker engine."""
+
+    socket: str = Field(
+        "",
+        description=(
+            "Path of the engine's socket. Empty: DOCKER_HOST, else the engine's usual place."
+        ),
+    )
+    network_pool: ipaddress.IPv4Network = Field(
+        ipaddress.IPv4Network("10.213.0.0/16"),
+        description="Addresses from which each workspace gets a network of its own (16 addresses).",
+    )
+    hub_subnet: ipaddress.IPv4Network = Field(
+        ipaddress.IPv4Network("10.212.0.0/24"),
+        description="The network on whose gateway the hub listens for the workspaces.",
+    )
+    pids_limit: int = Field(
+        1024, ge=64, le=1_000_000, description="Most processes and threads in one workspace."
+    )
+
+
+class WorkspacesSection(_Section):
+    """Rules for all workspaces."""
+
+    per_person: int = Field(3, ge=1, le=100, description="Most workspaces that a person may keep.")
+    start_timeout: int = Field(
+        180, ge=10, le=3600, description="Seconds after which a start that is not ready has failed."
+    )
+    stop_grace: int = Field(
+        10, ge=0, le=600, description="Seconds that tools get to save their work; 0 kills at once."
+    )
+    stop_on_exit: bool = Field(
+        False, description="Whether workspaces stop when PetriHub itself is stopped in order."
+    )
+
+
+class Size(_Section):
+    """CPU and memory that a person may choose."""
+
+    id: _Slug = Field(description="Short name used in addresses and records.")
+    title: str = Field(max_length=64, description="Name on the start page.")
+    cpu: float = Field(gt=0, le=1024, description="CPU cores; fractions are allowed.")
+    memory_gib: float = Field(gt=0, le=65536, description="Memory limit in GiB.")
+
+
+class Profile(_Section):
+    """A kind of workspace: an image and the sizes that it is offered in."""
+
+    id: _Slug = Field(description="Short name used in addresses and records.")
+    title: str = Field(max_length=64, description="Name on the start page.")
+    description: str = Field("", max_length=500, description="What it is good for.")
+    image: str = Field(
+        "petrihub/bio",
+        max_length=128,
+        description="Name of the image, as built by `petrihub images build`. Docker only.",
+    )
+    sizes: tuple[str, ...] = Field(min_length=1, description="Ids of the sizes offered.")
+
+
+_SIZES = (
+    Size(id="small", title="Small", cpu=1, memory_gib=2),
+    Size(id="medium", title="Medium", cpu=2, memory_gib=4),
+    Size(id="large", title="Large", cpu=4, memory_gib=8),
+)
+_PROFILES = (
+    Profile(
+        id="bio-studio",
+        title="Bio studio",
+        description=(
+            "Python and R notebooks, VS Code, Shiny, CELLxGENE and a Linux desktop "
+            "with IGV, ImageJ and Jalview."
+        ),
+        image="petrihub/bio",
+        sizes=("medium", "small", "large"),
+    ),
+    Profile(
+        id="notebooks",
+        title="Notebooks",
+        description="JupyterLab with Python and a terminal: the lightest start.",
+        image="petrihub/base",
+        sizes=("small", "medium"),
+    ),
+)
+
+
+class Deployment(_Section):
+    """Everything that is fixed while PetriHub runs."""
+
+    name: str = Field("PetriHub", max_length=64, description="Name shown on the pages.")
+    backend: Literal["local", "docker"] = Field(
+        "local", description="Where workspaces run: processes of this machine, or containers."
+    )
+    state: Path = Field(
+        Path(), description="Folder that holds all state; relative to this file's folder."
+    )
+    address: Address = Field(Address(), description="Where browsers reach PetriHub.")
+    database: DatabaseSection = Field(DatabaseSection(), description="Our own tables.")
+    docker: DockerSection = Field(DockerSection(), description="The Docker engine.")
+    workspaces: WorkspacesSection = Field(WorkspacesSection(), description="Rules for workspaces.")
+    sizes: tuple[Size, ...] = Field(_SIZES, description="CPU and memory choices.")
+    profiles: tuple[Profile, ...] = Field(_PROFILES, description="Kinds of workspaces.")
+
+    @model_validator(mode="after")
+    def _ids_fit(self) -> Self:
+        sizes = [size.id for size in self.sizes]
+        profiles = [profile.id for profile in self.profiles]
+        for kind, ids in (("sizes", sizes), ("profiles", profiles)):
+            if len(set(ids)) != len(ids):
+                raise ValueError(f"two {kind} have the same id")
+        for profile in self.profiles:
+            for size in profile.sizes:
+                if size not in sizes:
+                    raise ValueError(
+                        f"profile {profile.id!r} offers size {size!r}, which is not in [[sizes]]"
+                    )
+        return self
+
+    @cached_property
+    def id(self) -> str:
+        """Ten random letters and digits that mark what belongs to this deployment; kept in state.
+
+        Raises `ConfigError` if the state folder cannot be written.
+        """
+        path = self.state / "deployment-id"
+        try:
+            self.state.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                path.write_text(secrets.token_hex(5) + "\n")
+            return path.read_text().strip()
+        except OSError as exc:
+            raise ConfigError(
+                f"The state folder {self.state} cannot be used: {exc.strerror}.",
+                hint="Choose another with --state, or give this account the right to write there.",
+            ) from exc
+
+    @property
+    def database_url(self) -> str:
+        """Where our tables are, with the password from its file."""
+        if not self.database.url:
+            return f"sqlite+aiosqlite:///{self.state / 'petrihub.sqlite'}"
+        try:
+            url = make_url(self.database.url)
+        except ArgumentError as exc:
+            raise ConfigError(
+                "[database] url is not an address of a database.",
+                hint="Example: postgresql+asyncpg://petrihub@127.0.0.1/petrihub",
+            ) from exc
+        if self.database.password_file:
+            secret = (self.state / self.database.password_file).read_text().strip()
+            url = url.set(password=secret)
+        return url.render_as_string(hide_password=False)
+
+    @property
+    def public_url(self) -> str:
+        """The address to open in a browser, without a slash at the end."""
+        return f"http://{self.address.host}:{self.address.port}"
+
+    @property
+    def homes(self) -> Path:
+        """Home folders of the local backend, one per person id."""
+        return self.state / "homes"
+
+    @property
+    def logs(self) -> Path:
+        """Logs of the hub and of the workspaces."""
+        return self.state / "logs"
+
+    @property
+    def secrets(self) -> Path:
+        """Keys, readable by this account only."""
+        return self.state / "secrets"
+
+    @property
+    def environments(self) -> Path:
+        """Python environments of the workspaces on the local backend."""
+        return self.state / "environments"
+
+    def size(self, size_id: str) -> Size | None:
+        """The size with this id."""
+        return next((size for size in self.sizes if size.id == size_id), None)
+
+    def profile(self, profile_id: str) -> Profile | None:
+        """The profile with this id."""
+        return next((profile for profile in self.profiles if profile.id == profile_id), None)
+
+
+def _explain(path: Path, text: str, exc: ValidationError) -> ConfigError:
+    lines = []
+    for error in exc.errors():
+        where = ".".join(str(part) for part in error["loc"])
+        line = line_of(text, error["loc"])
+        at = f"{path}:{line}" if line else str(path)
+        what = error["msg"].removeprefix("Value error, ")
+        if error["type"] == "extra_forbidden":
+            what = f"there is no such setting. Allowed here: {', '.join(_siblings(error['loc']))}"
+        lines.append(f"{at}: {where or 'the file'}: {what}")
+    return ConfigError(
+        "The configuration is not usable.\n" + "\n".join(lines),
+        hint="Every setting is described in docs/reference/configuration.md.",
+    )
+
+
+def _siblings(loc: tuple[int | str, ...]) -> list[str]:
+    """The settings that are allowed in the section where `loc` points."""
+    model: type[BaseModel] = Deployment
+    for part in loc[:-1]:
+        if isinstance(part, int):
+            continue
+        annotation = model.model_fields[part].annotation
+        inner = getattr(annotation, "__args__", (annotation,))[0]
+        model = inner if isinstance(inner, type) and issubclass(inner, BaseModel) else model
+    return sorted(model.model_fields)
+
+
+def read_deployment(path: Path | None = None) -> Deployment:
+    """The deployment described by `path`, else by the file that `PETRIHUB_CONFIG` names.
+
+    Raises `ConfigError` with file, line, key and what is allowed.
+    """
+    chosen = path or (Path(os.environ[CONFIG_VARIABLE]) if CONFIG_VARIABLE in os.environ else None)
+    if chosen is None:
+        raise ConfigError(
+            "No configuration file was named.",
+            hint=f"Give its path with --config, or in the variable {CONFIG_VARIABLE}.",
+        )
+    try:
+        text = chosen.read_text(encoding="utf-8")
+        content = tomllib.loads(text)
+    except OSError as exc:
+        raise ConfigError(
+            f"{chosen}: the configuration file cannot be read: {exc.strerror}.",
+            hint="`petrihub up` writes a first one; --config names another.",
+        ) from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError(
+            f"{chosen}: this is not valid TOML: {exc}.",
+            hint="Correct the line, then run `petrihub config check`.",
+        ) from exc
+    try:
+        deployment = Deployment.model_validate(content)
+    except ValidationError as exc:
+        raise _explain(chosen, text, exc) from exc
+    state = (chosen.resolve().parent / deployment.state).resolve()
+    return deployment.model_copy(update={"state": state})

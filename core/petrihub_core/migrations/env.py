@@ -1,0 +1,15 @@
+"""Runs the migrations on the connection that `petrihub_core.database.migrate` hands over."""
+
+from alembic import context
+
+from petrihub_core.records import Record
+
+connection = context.config.attributes["connection"]
+context.configure(
+    connection=connection,
+    target_metadata=Record.metadata,
+    render_as_batch=connection.dialect.name == "sqlite",
+    compare_type=True,
+)
+with context.begin_transaction():
+    context.run_migrations()
