@@ -10,13 +10,13 @@ Where a real part cannot be had the test skips with the reason; in CI that is a 
 
 import os
 import shutil
-import socket
 import subprocess
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from tests.platform import free_port
 
 from petrihub_core.database import Database, migrate
 
@@ -28,13 +28,6 @@ def skip(reason: str) -> None:
     if IN_CI:
         pytest.fail(f"would be skipped outside CI: {reason}")
     pytest.skip(reason)
-
-
-def free_port() -> int:
-    """A port of the loopback address that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from petrihub_core.errors import Unavailable
 
 _STOP_SECONDS = 60.0  # workspaces get their grace, then the hub ends by itself
 _POLL_SECONDS = 0.1
-_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "DOCKER_HOST")
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE")
 
 
 class HubProcess:
@@ -47,13 +47,14 @@ class HubProcess:
             return False
         return True
 
-    def start(self) -> None:
-        """Start the hub; its output goes to `log`. The environment is built, not inherited."""
+    def start(self, more: dict[str, str]) -> None:
+        """Start the hub with its output in `log`; the environment is built, plus `more`."""
         environment = {key: os.environ[key] for key in _INHERITED if key in os.environ}
         environment |= {
             CONFIG_VARIABLE: str(self._config.resolve()),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}",
             "PYTHONUNBUFFERED": "1",
+            **more,
         }
         with self.log.open("ab") as out:
             self._process = subprocess.Popen(

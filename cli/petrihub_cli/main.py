@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from petrihub_spawner.reconcile import run_forever
 from rich.console import Console
 
 from petrihub_authenticators.bootstrap import first_admin_link, reset_link
 from petrihub_cli.images.commands import images_app
+from petrihub_cli.manual import configuration_manual
 from petrihub_cli.state import find_state
 from petrihub_cli.up import Wishes
 from petrihub_cli.up import up as run_platform
 from petrihub_core.deployment import read_deployment
 from petrihub_core.errors import PetriHubError
 from petrihub_core.logs import configure_logs
+from petrihub_spawner.reconcile import run_forever
 
 app = typer.Typer(
     name="petrihub",
@@ -89,6 +90,12 @@ def config_check(
     path = config or state / "petrihub.toml"
     deployment = read_deployment(path)
     typer.echo(f"{path} is usable: backend {deployment.backend}, {deployment.public_url}")
+
+
+@config_app.command("manual", hidden=True)
+def config_manual() -> None:
+    """Print the manual page of petrihub.toml."""
+    typer.echo(configuration_manual(), nl=False)
 
 
 @app.command(hidden=True)

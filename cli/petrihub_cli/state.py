@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tomlkit
 
-from petrihub_core.deployment import Deployment, read_deployment
+from petrihub_core.deployment import Deployment, parse_deployment, read_deployment
 from petrihub_core.errors import ConfigError
 
 CONFIG_NAME = "petrihub.toml"
@@ -45,6 +45,7 @@ def open_state(folder: Path, *, backend: str | None = None, port: int | None = N
         if port is not None:
             document.setdefault("address", tomlkit.table())["port"] = port
         changed = tomlkit.dumps(document)
+        parse_deployment(changed, config)  # a wrong flag must not spoil the file
         if not config.exists() or changed != text:
             config.write_text(changed)
     except OSError as exc:

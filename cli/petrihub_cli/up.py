@@ -4,8 +4,8 @@ import asyncio
 import fcntl
 import signal
 import webbrowser
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from rich.console import Console
 
 from petrihub_authenticators.bootstrap import admin_exists, first_admin_link
 from petrihub_cli import prepare
-from petrihub_cli.engine import Engine, ensure_engine, stop_engine
+from petrihub_cli.engine import Engine, ensure_engine, find_engine, stop_engine
 from petrihub_cli.hub_process import HubProcess
 from petrihub_cli.images.build import build_images
 from petrihub_cli.state import open_state, port_is_free
@@ -50,27 +50,37 @@ def _only_one(deployment: Deployment) -> Iterator[None]:
         yield
 
 
-async def _engine_with_images(deployment: Deployment, wishes: Wishes, console: Console) -> Engine:
-    engine = await asyncio.to_thread(ensure_engine, deployment.docker.socket, console.print)
-    await build_images(
-        deployment, engine=engine, names=(), ca_bundle=wishes.ca_bundle, console=console
-    )
-    return engine
+@asynccontextmanager
+async def _engine(deployment: Deployment, say: prepare.Say) -> AsyncIterator[Engine | None]:
+    """The Docker engine to use; one that was started for this run is stopped at its end."""
+    if deployment.backend != "docker":
+        yield None
+        return
+    before = await find_engine(deployment.docker.socket)
+    engine = before or await ensure_engine(deployment.docker.socket, install=True, progress=say)
+    try:
+        yield engine
+    finally:
+        if before is None:
+            await stop_engine()
 
 
-async def _prepare(deployment: Deployment, wishes: Wishes, console: Console) -> Engine | None:
+async def _prepare(
+    deployment: Deployment, wishes: Wishes, engine: Engine | None, console: Console
+) -> None:
     def say(text: str) -> None:
         console.print(f"[dim]·[/dim] {text}")
 
-    deployment.logs.mkdir(parents=True, exist_ok=True)
     await asyncio.to_thread(prepare.proxy, deployment, say)
     await migrate(deployment.database_url)
-    if deployment.backend == "docker":
-        return await _engine_with_images(deployment, wishes, console)
+    if engine is not None:
+        await build_images(
+            deployment, engine=engine, names=(), ca_bundle=wishes.ca_bundle, console=console
+        )
+        return
     say("Local backend: workspaces run as this account. For one person, or people who trust")
     say("each other; choose --backend docker to keep people apart.")
     await asyncio.to_thread(prepare.local_environments, deployment, say)
-    return None
 
 
 async def _announce(deployment: Deployment, wishes: Wishes, console: Console) -> None:
@@ -110,17 +120,17 @@ async def up(wishes: Wishes, console: Console) -> int:
                 f"Port {address.port} on {address.host} is taken by another program.",
                 hint="Choose another with --port.",
             )
-        engine = await _prepare(deployment, wishes, console)
-        hub.start()
-        try:
-            await hub.ready(_READY_SECONDS)
-            await _announce(deployment, wishes, console)
-            code = await _until_asked_to_stop(hub)
-            console.print("Stopping PetriHub")
-        finally:
-            await hub.stop()
-            if engine is not None and engine.started_by_us:
-                await asyncio.to_thread(stop_engine, engine)
+        deployment.logs.mkdir(parents=True, exist_ok=True)
+        async with _engine(deployment, console.print) as engine:
+            await _prepare(deployment, wishes, engine, console)
+            hub.start({"DOCKER_HOST": engine.url} if engine else {})
+            try:
+                await hub.ready(_READY_SECONDS)
+                await _announce(deployment, wishes, console)
+                code = await _until_asked_to_stop(hub)
+                console.print("Stopping PetriHub")
+            finally:
+                await hub.stop()
         if code:
             raise PetriHubError("The hub ended by itself.", hint=f"Its log: {hub.log}")
         return code

@@ -47,7 +47,11 @@ class DatabaseSection(_Section):
         ),
     )
     password_file: Path | None = Field(
-        None, description="File that holds the database password, so that this file need not."
+        None,
+        description=(
+            "File that holds the database password, so that this file need not; "
+            "relative to the state folder."
+        ),
     )
 
 
@@ -200,8 +204,14 @@ class Deployment(_Section):
                 hint="Example: postgresql+asyncpg://petrihub@127.0.0.1/petrihub",
             ) from exc
         if self.database.password_file:
-            secret = (self.state / self.database.password_file).read_text().strip()
-            url = url.set(password=secret)
+            path = self.state / self.database.password_file
+            try:
+                url = url.set(password=path.read_text().strip())
+            except OSError as exc:
+                raise ConfigError(
+                    f"The database password cannot be read from {path}: {exc.strerror}.",
+                    hint="[database] password_file is relative to the state folder.",
+                ) from exc
         return url.render_as_string(hide_password=False)
 
     @property
@@ -279,20 +289,33 @@ def read_deployment(path: Path | None = None) -> Deployment:
         )
     try:
         text = chosen.read_text(encoding="utf-8")
-        content = tomllib.loads(text)
     except OSError as exc:
         raise ConfigError(
             f"{chosen}: the configuration file cannot be read: {exc.strerror}.",
             hint="`petrihub up` writes a first one; --config names another.",
         ) from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise ConfigError(
-            f"{chosen}: this is not valid TOML: {exc}.",
-            hint="Correct the line, then run `petrihub config check`.",
-        ) from exc
+    except UnicodeDecodeError as exc:
+        raise _not_toml(chosen, exc) from exc
+    return parse_deployment(text, chosen)
+
+
+def parse_deployment(text: str, path: Path) -> Deployment:
+    """The deployment that `text` describes, as if it stood in the file `path`.
+
+    Raises `ConfigError` with file, line, key and what is allowed.
+    """
     try:
-        deployment = Deployment.model_validate(content)
+        deployment = Deployment.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as exc:
+        raise _not_toml(path, exc) from exc
     except ValidationError as exc:
-        raise _explain(chosen, text, exc) from exc
-    state = (chosen.resolve().parent / deployment.state).resolve()
+        raise _explain(path, text, exc) from exc
+    state = (path.resolve().parent / deployment.state).resolve()
     return deployment.model_copy(update={"state": state})
+
+
+def _not_toml(path: Path, exc: Exception) -> ConfigError:
+    return ConfigError(
+        f"{path}: this is not valid TOML: {exc}.",
+        hint="Correct the line, then run `petrihub config check`.",
+    )

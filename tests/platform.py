@@ -1,0 +1,103 @@
+"""A whole PetriHub, started by its own command, as the tests drive it."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "petrihub" / "tests"
+BROWSER_FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PASSWORD = "a password for tests only"
+READY = re.compile(r"PetriHub is ready: (\S+)")
+FIRST_ADMIN = re.compile(r"First admin: (\S+)")
+
+
+def petrihub(*arguments: object) -> list[str]:
+    """The command line of our own command in this environment."""
+    return [str(Path(sys.executable).with_name("petrihub")), *map(str, arguments)]
+
+
+@dataclass
+class Up:
+    """A running `petrihub up`: what it printed, and how to end it."""
+
+    state: Path
+    process: "subprocess.Popen[str]"
+    lines: list[str] = field(default_factory=list)
+    ready: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.lines)
+
+    @property
+    def url(self) -> str:
+        found = READY.search(self.text)
+        assert found, self.text
+        return found[1]
+
+    @property
+    def first_admin(self) -> str:
+        found = FIRST_ADMIN.search(self.text)
+        assert found, self.text
+        return found[1]
+
+    def interrupt(self) -> int:
+        """Ctrl-C; the exit code."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(120)
+
+
+def start_up(state: Path, backend: str, port: int, *, timeout_s: float = 1500) -> Up:
+    """Run `petrihub up` until it says that it is ready, or has ended."""
+    state.mkdir(parents=True, exist_ok=True)
+    # the Python environments are big and the same for all tests; only they are shared
+    shared = CACHE / "environments"
+    shared.mkdir(parents=True, exist_ok=True)
+    if not (state / "environments").exists():
+        (state / "environments").symlink_to(shared)
+    bundle = Path("/etc/ssl/certs/ca-certificates.crt")
+    more = ["--ca-bundle", bundle] if backend == "docker" and bundle.exists() else []
+    process = subprocess.Popen(
+        petrihub(
+            "up", "--state", state, "--backend", backend, "--port", port, "--no-browser", *more
+        ),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    run = Up(state, process)
+
+    def read() -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            run.lines.append(line)
+            if READY.search(line):
+                run.ready.set()
+        run.ready.set()  # it has ended: let the waiting test read what it said
+
+    threading.Thread(target=read, daemon=True).start()
+    assert run.ready.wait(timeout_s), f"not ready after {timeout_s} s:\n{run.text}"
+    return run
+
+
+def free_port() -> int:
+    """A port of the loopback address that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port

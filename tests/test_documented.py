@@ -1,0 +1,44 @@
+"""Every setting, trait and command is in the docs; a new one without its entry fails here."""
+
+from pathlib import Path
+
+import typer
+
+from petrihub_cli.main import app
+from petrihub_cli.manual import configuration_manual
+from petrihub_spawner.backends.workspace import WorkspaceSteps
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def test_the_page_of_the_configuration_file_is_the_one_that_the_code_writes() -> None:
+    assert (DOCS / "reference/configuration.md").read_text() == configuration_manual()
+
+
+def test_every_command_and_flag_is_in_the_manual() -> None:
+    manual = (DOCS / "reference/commands.md").read_text()
+    missing = []
+
+    def walk(command: object, words: tuple[str, ...]) -> None:
+        if getattr(command, "hidden", False):
+            return
+        for name, child in getattr(command, "commands", {}).items():
+            walk(child, (*words, name))
+        if not getattr(command, "commands", {}):
+            line = " ".join(words)
+            if f"`{line}" not in manual:
+                missing.append(line)
+            missing.extend(
+                f"{line} {option}"
+                for parameter in command.params  # type: ignore[attr-defined]
+                for option in parameter.opts
+                if option.startswith("--") and option != "--help" and option not in manual
+            )
+
+    walk(typer.main.get_command(app), ("petrihub",))
+    assert missing == []
+
+
+def test_every_trait_of_ours_is_described() -> None:
+    own = WorkspaceSteps.class_own_traits(config=True)
+    assert [name for name, trait in own.items() if len(trait.help.strip()) < 20] == []
