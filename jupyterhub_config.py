@@ -6,16 +6,13 @@ JupyterHub runs it at start; everything that an operator sets stands in `petrihu
 import os
 import sys
 
-from petrihub_spawner.hub_address import hub_address
-from petrihub_spawner.offer import template_paths as spawn_templates
-
 from petrihub_authenticators.door import template_paths as sign_in_templates
 from petrihub_cli.product import NODE
 from petrihub_cli.state import inner_ports, keys
 from petrihub_core.deployment import BOOT_VARIABLE, CONFIG_VARIABLE, read_deployment
 from petrihub_core.logs import configure_logs
 from petrihub_core.records import new_id
-from petrihub_core.web import static_handlers
+from petrihub_core.web import static_handlers, template_vars
 from petrihub_core.web import template_paths as frame_templates
 
 c = get_config()  # given by JupyterHub
@@ -29,7 +26,7 @@ configure_logs("hub")
 
 # -- addresses: browsers reach the proxy, workspaces reach the hub, nobody else reaches its API
 c.JupyterHub.bind_url = f"http://{deployment.address.host}:{deployment.address.port}/"
-c.JupyterHub.hub_bind_url = f"http://{hub_address(deployment)}:{ports['hub']}"
+c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{ports['hub']}"
 c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{ports['proxy_api']}"
 c.ConfigurableHTTPProxy.auth_token = secret["proxy_token"]
 c.ConfigurableHTTPProxy.pid_file = str(deployment.state / "proxy.pid")
@@ -52,13 +49,11 @@ c.JupyterHub.spawner_class = f"petrihub-{deployment.backend}"
 c.JupyterHub.allow_named_servers = True
 c.JupyterHub.named_server_limit_per_user = deployment.workspaces.per_person
 c.JupyterHub.redirect_to_server = False
-c.Spawner.start_timeout = deployment.workspaces.start_timeout
-c.Spawner.http_timeout = deployment.workspaces.start_timeout
 
 # -- pages
-c.JupyterHub.template_paths = [*sign_in_templates(), *spawn_templates(), *frame_templates()]
+c.JupyterHub.template_paths = [*sign_in_templates(), *frame_templates()]
 c.JupyterHub.extra_handlers = static_handlers()
-c.JupyterHub.template_vars = {"site_name": deployment.name, "backend": deployment.backend}
+c.JupyterHub.template_vars = template_vars(deployment)
 
 # -- helpers of ours
 c.JupyterHub.services = [

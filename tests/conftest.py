@@ -4,6 +4,7 @@ database      one of our databases, migrated and empty: on SQLite, and again on 
 postgres      address of a PostgreSQL server that this run started (session)
 engine        the private Docker engine (session)
 chromium      path of the browser (session)
+proxy         the routing proxy, installed from its lock file and put on PATH (session, for all)
 
 Where a real part cannot be had the test skips with the reason; in CI that is a failure.
 """
@@ -16,9 +17,12 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from tests.platform import free_port
 
+from petrihub_cli import prepare
+from petrihub_cli.product import NODE
 from petrihub_core.database import Database, migrate
+
+from tests.platform import CACHE, free_port
 
 IN_CI = os.environ.get("CI") == "true"
 
@@ -28,6 +32,15 @@ def skip(reason: str) -> None:
     if IN_CI:
         pytest.fail(f"would be skipped outside CI: {reason}")
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def proxy() -> None:
+    """The routing proxy that hubs of the tests start by its name."""
+    folder = CACHE / "proxy"
+    prepare.install_proxy(folder, CACHE / "proxy-install.log", lambda _: None)
+    programs = folder / "node_modules" / ".bin"
+    os.environ["PATH"] = os.pathsep.join([str(programs), str(NODE.parent), os.environ["PATH"]])
 
 
 @pytest.fixture(scope="session")

@@ -35,7 +35,11 @@ def test_a_module_fits_in_the_head(module: Path) -> None:
     assert len(module.read_text().splitlines()) <= 400
 
 
-@pytest.mark.parametrize("module", PYTHON, ids=named)
+# a migration is a list of what was done to the tables, not logic that somebody must follow
+LOGIC = [path for path in PYTHON if "migrations/versions" not in named(path)]
+
+
+@pytest.mark.parametrize("module", LOGIC, ids=named)
 def test_a_function_fits_on_a_page(module: Path) -> None:
     for node in ast.walk(ast.parse(module.read_text())):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

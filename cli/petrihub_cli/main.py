@@ -55,7 +55,7 @@ def up(
     wishes = Wishes(
         state=state, backend=backend, port=port, browser=not no_browser, ca_bundle=ca_bundle
     )
-    _run(run_platform(wishes, Console(highlight=False)))
+    _run(run_platform(wishes, Console(highlight=False, soft_wrap=True)))
 
 
 @admin_app.command("link")

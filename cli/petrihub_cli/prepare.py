@@ -52,16 +52,20 @@ def _failed(what: str, log: Path) -> Unavailable:
 
 
 def proxy(deployment: Deployment, say: Say) -> None:
-    """The routing proxy, installed from its lock file into the state folder."""
+    """The routing proxy in the state folder."""
+    install_proxy(deployment.state / "proxy", deployment.logs / "proxy-install.log", say)
+
+
+def install_proxy(folder: Path, log: Path, say: Say) -> None:
+    """The routing proxy in `folder`, exactly as its lock file says; does nothing if it is there."""
     source = ROOT / "deploy" / "proxy"
-    folder = deployment.state / "proxy"
     fingerprint = _fingerprint(source.glob("*.json"))
     if _is_made(folder, fingerprint):
         return
     say("Installing the routing proxy")
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(source, folder, ignore=shutil.ignore_patterns("node_modules"))
-    log = deployment.logs / "proxy-install.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
     if npm_ci(folder, log) != 0:
         raise _failed("Installing the routing proxy", log)
     (folder / _STAMP).write_text(fingerprint)
@@ -93,12 +97,15 @@ def _environment(
     fresh.rename(folder)
 
 
-def _extension_sources() -> list[Path]:
+def _files(folder: Path) -> list[Path]:
+    """The files of a folder without what builds leave in it."""
     skipped = {"node_modules", "lib", "labextension", "__pycache__", "dist"}
     return [
         path
-        for path in (ROOT / "extensions").rglob("*")
-        if path.is_file() and not skipped.intersection(path.relative_to(ROOT).parts)
+        for path in folder.rglob("*")
+        if path.is_file()
+        and not skipped.intersection(path.relative_to(ROOT).parts)
+        and path.suffix != ".tsbuildinfo"
     ]
 
 
@@ -118,7 +125,8 @@ def local_environments(deployment: Deployment, say: Say) -> None:
     log = deployment.logs / "environments.log"
 
     studio = deployment.environments / "studio"
-    sources = [*(ROOT / name for name in _STUDIO), *_extension_sources()]
+    welcome = _files(ROOT / "catalog" / "notebooks")
+    sources = [*(ROOT / name for name in _STUDIO), *_files(ROOT / "extensions"), *welcome]
     fingerprint = _fingerprint(sources)
     if not _is_made(studio, fingerprint):
         say("Building the JupyterLab extension")
@@ -126,6 +134,7 @@ def local_environments(deployment: Deployment, say: Say) -> None:
         say("Installing JupyterLab and the analysis packages (several minutes on first use)")
         _environment(studio, _STUDIO, [wheel], log)
         _add_r_kernel(studio, log)
+        shutil.copytree(ROOT / "catalog" / "notebooks", studio / "share/petrihub/welcome")
         (studio / _STAMP).write_text(fingerprint)
 
     cellxgene = deployment.environments / "cellxgene"

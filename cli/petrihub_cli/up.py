@@ -50,14 +50,20 @@ def _only_one(deployment: Deployment) -> Iterator[None]:
         yield
 
 
+def _sayer(console: Console) -> prepare.Say:
+    return lambda text: console.print(f"[dim]·[/dim] {text}")
+
+
 @asynccontextmanager
-async def _engine(deployment: Deployment, say: prepare.Say) -> AsyncIterator[Engine | None]:
+async def _engine(deployment: Deployment, console: Console) -> AsyncIterator[Engine | None]:
     """The Docker engine to use; one that was started for this run is stopped at its end."""
     if deployment.backend != "docker":
         yield None
         return
     before = await find_engine(deployment.docker.socket)
-    engine = before or await ensure_engine(deployment.docker.socket, install=True, progress=say)
+    engine = before or await ensure_engine(
+        deployment.docker.socket, install=True, progress=_sayer(console)
+    )
     try:
         yield engine
     finally:
@@ -68,9 +74,7 @@ async def _engine(deployment: Deployment, say: prepare.Say) -> AsyncIterator[Eng
 async def _prepare(
     deployment: Deployment, wishes: Wishes, engine: Engine | None, console: Console
 ) -> None:
-    def say(text: str) -> None:
-        console.print(f"[dim]·[/dim] {text}")
-
+    say = _sayer(console)
     await asyncio.to_thread(prepare.proxy, deployment, say)
     await migrate(deployment.database_url)
     if engine is not None:
@@ -78,17 +82,19 @@ async def _prepare(
             deployment, engine=engine, names=(), ca_bundle=wishes.ca_bundle, console=console
         )
         return
-    say("Local backend: workspaces run as this account. For one person, or people who trust")
-    say("each other; choose --backend docker to keep people apart.")
+    say(
+        "Workspaces run as this account: for one person, or people who trust each other. "
+        "To keep people apart: --backend docker"
+    )
     await asyncio.to_thread(prepare.local_environments, deployment, say)
 
 
 async def _announce(deployment: Deployment, wishes: Wishes, console: Console) -> None:
-    console.print(f"PetriHub is ready: {deployment.public_url}", highlight=False, soft_wrap=True)
+    console.print(f"PetriHub is ready: {deployment.public_url}")
     to_open = deployment.public_url
     if not await admin_exists(deployment):
         to_open = await first_admin_link(deployment)
-        console.print(f"First admin: {to_open}", highlight=False, soft_wrap=True)
+        console.print(f"First admin: {to_open}")
     if wishes.browser:
         await asyncio.to_thread(webbrowser.open, to_open)
 
@@ -121,7 +127,7 @@ async def up(wishes: Wishes, console: Console) -> int:
                 hint="Choose another with --port.",
             )
         deployment.logs.mkdir(parents=True, exist_ok=True)
-        async with _engine(deployment, console.print) as engine:
+        async with _engine(deployment, console) as engine:
             await _prepare(deployment, wishes, engine, console)
             hub.start({"DOCKER_HOST": engine.url} if engine else {})
             try:

@@ -113,6 +113,13 @@ class Profile(_Section):
         description="Name of the image, as built by `petrihub images build`. Docker only.",
     )
     sizes: tuple[str, ...] = Field(min_length=1, description="Ids of the sizes offered.")
+    apps: tuple[str, ...] = Field(
+        ("*",), description='Ids of the apps offered, among those that are there; "*" is all.'
+    )
+
+    def offers(self, app_id: str) -> bool:
+        """Whether the app is part of this profile."""
+        return "*" in self.apps or app_id in self.apps
 
 
 _SIZES = (
@@ -137,6 +144,7 @@ _PROFILES = (
         description="JupyterLab with Python and a terminal: the lightest start.",
         image="petrihub/base",
         sizes=("small", "medium"),
+        apps=(),
     ),
 )
 

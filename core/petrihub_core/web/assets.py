@@ -13,15 +13,17 @@ _SERVED = frozenset({".css", ".js", ".svg"})
 _A_YEAR = 365 * 24 * 3600
 
 
-class AssetHandler(StaticFileHandler):  # type: ignore[misc]
+class AssetHandler(StaticFileHandler):
     """Serves the files of `static/` and nothing else; no sign-in, no cookies."""
 
     def validate_absolute_path(self, root: str, absolute_path: str) -> str | None:
         """The checked path; 404 for what is not a page asset, even if it lies in the folder."""
         path = Path(absolute_path)
-        if not path.resolve().is_relative_to(Path(root).resolve()):
-            raise HTTPError(404)
-        if path.suffix not in _SERVED or not path.is_file():
+        try:
+            inside = path.resolve().is_relative_to(Path(root).resolve())
+        except ValueError as exc:  # a NUL in the address
+            raise HTTPError(404) from exc
+        if not inside or path.suffix not in _SERVED or not path.is_file():
             raise HTTPError(404)
         return super().validate_absolute_path(root, absolute_path)
 

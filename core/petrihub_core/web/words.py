@@ -7,8 +7,9 @@ from petrihub_core.deployment import Deployment
 
 
 def size_words(cpu: float, memory_gib: float) -> str:
-    """A size in words, such as "2 CPU · 4 GiB"."""
-    return f"{cpu:g} CPU · {memory_gib:g} GiB"
+    """A size in words, such as "2 CPU cores, 4 GiB memory"."""
+    cores = "1 CPU core" if cpu == 1 else f"{cpu:g} CPU cores"
+    return f"{cores}, {memory_gib:g} GiB memory"
 
 
 def template_vars(deployment: Deployment) -> dict[str, Any]:

@@ -1,0 +1,151 @@
+"""PetriHubAuthenticator: the one class that the hub loads.
+
+It asks a provider who you are, then `admission` whether you may enter.
+"""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from jupyterhub.auth import Authenticator
+from jupyterhub.utils import url_path_join
+from traitlets import default
+
+from petrihub_authenticators import pkce
+from petrihub_authenticators.address import client_address
+from petrihub_authenticators.admission import Admission, Rules, admit
+from petrihub_authenticators.identity import Identity
+from petrihub_authenticators.notices import Notices
+from petrihub_authenticators.pages.routes import page_routes
+from petrihub_authenticators.passwords import Passwords
+from petrihub_authenticators.providers.base import Answer, Provider
+from petrihub_authenticators.providers.local import LocalAccounts
+from petrihub_core import audit
+from petrihub_core.database import Database
+from petrihub_core.deployment import Deployment, read_deployment
+from petrihub_core.errors import NotAllowed, Refused
+from petrihub_core.names import normalise_username
+from petrihub_core.people import LOCAL_ISSUER, by_username
+
+_TEMPLATES = Path(__file__).with_name("templates")
+_REFRESH_AGE = 60  # seconds; the longest that a deactivated person's open page still works
+
+
+def template_paths() -> list[str]:
+    """Folders for `JupyterHub.template_paths`; before the frame's, which has a page.html for us."""
+    return [str(_TEMPLATES)]
+
+
+class PetriHubAuthenticator(Authenticator):  # type: ignore[misc] # JupyterHub has no types
+    """Signs people in with local accounts; pages for invitations and for managing people."""
+
+    @default("auth_refresh_age")
+    def _auth_refresh_age(self) -> int:
+        return _REFRESH_AGE
+
+    # a deactivated person is out, also with a token, and for a start that an admin asks for them
+    @default("auth_refresh_strict")
+    def _auth_refresh_strict(self) -> bool:
+        return True
+
+    @default("refresh_pre_spawn")
+    def _refresh_pre_spawn(self) -> bool:
+        return True
+
+    @default("any_allow_config")
+    def _any_allow_config(self) -> bool:
+        return True  # `check_allowed` asks admission: nobody is let in by a list in the config
+
+    @cached_property
+    def deployment(self) -> Deployment:
+        """The deployment whose people sign in, from the file that `PETRIHUB_CONFIG` names."""
+        return read_deployment()
+
+    @cached_property
+    def database(self) -> Database:
+        """Our tables; opened on the hub's loop at first use."""
+        return Database.open(self.deployment.database_url)
+
+    @cached_property
+    def passwords(self) -> Passwords:
+        """The password hasher, shared by the pages so that its limit is one limit."""
+        return Passwords()
+
+    @cached_property
+    def notices(self) -> Notices:
+        """What pages say once after a change."""
+        return Notices()
+
+    @cached_property
+    def rules(self) -> Rules:
+        """Who may enter."""
+        return Rules(issuers=frozenset({LOCAL_ISSUER}))
+
+    def provider(self, hub_prefix: str) -> Provider:
+        """The way to sign in that this deployment uses."""
+        return LocalAccounts(self.database, self.passwords, url_path_join(hub_prefix, "login"))
+
+    def get_handlers(self, app: Any) -> list[tuple[Any, ...]]:
+        """Our pages; called once while the hub starts, which is when PKCE is made strict."""
+        pkce.require_pkce(app.oauth_provider)
+        return page_routes()
+
+    def normalize_username(self, username: str) -> str:
+        """The one form of a name; what has none stays as it is and is refused by validation."""
+        try:
+            return normalise_username(username)
+        except Refused:
+            return username
+
+    def validate_username(self, username: str) -> bool:
+        """Whether this is the normalised form of a usable name."""
+        try:
+            return normalise_username(username) == username
+        except Refused:
+            return False
+
+    async def authenticate(self, handler: Any, data: dict[str, str]) -> dict[str, Any]:
+        """Who signed in, for JupyterHub; raises in words when nobody did or they may not enter."""
+        trusted = frozenset(handler.app.trusted_downstream_ips)
+        answer = Answer(fields=data, address=client_address(handler, trusted))
+        return await self.welcome(await self.provider(handler.hub.base_url).finish(answer))
+
+    async def welcome(self, identity: Identity) -> dict[str, Any]:
+        """What JupyterHub stores of somebody who may enter; raises `NotAllowed` if they may not."""
+        async with self.database.session() as session:
+            person = await by_username(session, identity.username)
+            admission = admit(identity, person, self.rules)
+            await audit.record(
+                session,
+                actor=identity.username,
+                action="sign-in",
+                target=identity.username,
+                outcome="ok" if admission.allowed else "refused",
+                detail={} if admission.allowed else {"reason": admission.reason},
+            )
+        if not admission.allowed:
+            raise NotAllowed(admission.reason)
+        return {"name": identity.username, "admin": admission.admin, "admission": admission}
+
+    def check_allowed(self, username: str, authentication: Any = None) -> bool:
+        """Deny by default: only what `welcome` admitted."""
+        admission = (authentication or {}).get("admission")
+        return isinstance(admission, Admission) and admission.allowed
+
+    async def refresh_user(self, user: Any, handler: Any = None) -> bool | dict[str, Any]:
+        """Whether the person is still active; with their role if the hub has an older one."""
+        async with self.database.session() as session:
+            person = await by_username(session, user.name)
+        if handler is not None and not hasattr(handler, "_token_authenticated"):
+            # JupyterHub 6.1.1 reads this when we say no, but sets it only for tokens: without it,
+            # whoever has a cookie would see an internal error instead of the sign-in page
+            handler._token_authenticated = False
+        if person is None:
+            return False
+        identity = Identity(person.issuer, person.subject, person.username)
+        admission = admit(identity, person, self.rules)
+        if not admission.allowed:
+            return False
+        if bool(user.admin) == admission.admin:
+            return True
+        return {"name": user.name, "admin": admission.admin}

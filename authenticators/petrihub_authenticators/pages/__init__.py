@@ -1,0 +1,1 @@
+"""The pages that the hub serves for us: sign-in, welcome, people."""

@@ -1,0 +1,1 @@
+"""Builds the images that workspaces run, and puts them on the allow-list."""

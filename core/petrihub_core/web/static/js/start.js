@@ -1,0 +1,37 @@
+/* Start page: sizes that the chosen profile does not have are switched off, and one line sums up. */
+import { onceOnly } from "./once.js";
+
+const form = document.getElementById("spawn_form");
+
+function follow() {
+  const profile = form.querySelector("input[name=profile]:checked");
+  const button = form.querySelector("[type=submit]");
+  const words = document.getElementById("ph-start-words");
+  button.disabled = !profile;
+  if (!profile) {
+    words.textContent = "";
+    return;
+  }
+  const offered = profile.dataset.sizes.split(" ");
+  const sizes = [...form.querySelectorAll("input[name=size]")];
+  for (const size of sizes) size.disabled = !offered.includes(size.value);
+  if (!sizes.some((size) => size.checked && !size.disabled)) {
+    const first = sizes.find((size) => !size.disabled);
+    if (first) first.checked = true;
+  }
+  const title = form.querySelector(`label[for="${profile.id}"]`).textContent.trim();
+  const note = form.querySelector("[data-size-note]");
+  const off = sizes.filter((size) => size.disabled);
+  note.hidden = off.length === 0;
+  note.textContent = off.length ? `${title} is not offered in the crossed-out size${off.length > 1 ? "s" : ""}.` : "";
+  const size = form.querySelector("input[name=size]:checked");
+  const sizeWords = size ? form.querySelector(`label[for="${size.id}"] span`).textContent.trim() : "";
+  const usual = size ? JSON.parse(profile.dataset.usual)[size.value] : "";
+  words.textContent = [title, sizeWords, usual].filter(Boolean).join(", ");
+}
+
+if (form) {
+  form.addEventListener("change", follow);
+  follow();
+}
+onceOnly();

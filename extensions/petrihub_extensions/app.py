@@ -1,0 +1,82 @@
+"""The Jupyter Server extension: reads the apps of this workspace and adds their routes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+from jupyter_server.base.handlers import AuthenticatedFileHandler
+from jupyter_server.extension.application import ExtensionApp
+from jupyter_server.serverapp import ServerApp
+from jupyter_server_proxy.handlers import AddSlashHandler
+
+from petrihub_extensions.descriptors import read_descriptors
+from petrihub_extensions.desktop.page import OWN, VIEWER, DesktopPageHandler
+from petrihub_extensions.handlers import routes
+from petrihub_extensions.launching import Launcher, private_folder
+from petrihub_extensions.proxy import AppProxyHandler, DesktopSocketHandler
+from petrihub_extensions.welcome import put_welcome
+from petrihub_extensions.workspace import Workspace
+
+INSTANCE = r"([a-z][a-z0-9-]*(?:\.[0-9a-f]+)?)"
+
+
+class PetriHubExtension(ExtensionApp):
+    """Apps of the workspace, from the environment variable PETRIHUB_APPS."""
+
+    name = "petrihub_extensions"
+    load_other_extensions = True
+
+    def initialize_settings(self) -> None:
+        """Reads the apps; a mistake in them is logged and greys a tile, never stops Jupyter."""
+        server = self.serverapp
+        if server is None:
+            raise RuntimeError("the extension is initialised without a Jupyter server")
+        root = Path(server.root_dir).resolve()
+        apps, problems = read_descriptors(os.environ.get("PETRIHUB_APPS", ""))
+        for problem in problems:
+            self.log.error("petrihub: %s", problem)
+        launcher = Launcher(
+            root=root,
+            folder=private_folder(root),
+            base_url=server.base_url,
+            environment=dict(os.environ),
+        )
+        self.workspace = Workspace(apps, launcher)
+        without_trash(server)
+
+    def initialize_handlers(self) -> None:
+        """Adds the API, the proxy and the desktop."""
+        given = {"workspace": self.workspace}
+        self.handlers.extend(routes(self.workspace))
+        self.handlers.extend(
+            [
+                (rf"petrihub/app/{INSTANCE}(/.*)", AppProxyHandler, given),
+                (rf"petrihub/app/{INSTANCE}", AddSlashHandler),
+                (r"petrihub/desktop-websockify/(.*)", DesktopSocketHandler, given),
+                (r"petrihub/desktop/static/(.*)", AuthenticatedFileHandler, {"path": VIEWER}),
+                (r"petrihub/desktop/frame/(.*)", AuthenticatedFileHandler, {"path": OWN}),
+                (r"petrihub/desktop/", DesktopPageHandler, given),
+                (r"petrihub/desktop", AddSlashHandler),
+            ]
+        )
+
+    async def _start_jupyter_server_extension(self, serverapp: object) -> None:
+        await asyncio.to_thread(put_welcome, self.workspace.root, self.log)
+
+    async def stop_extension(self) -> None:
+        """Ends all apps with the server."""
+        await self.workspace.close()
+
+
+def without_trash(server: ServerApp) -> None:
+    """Deleting deletes, unless configured otherwise: a trash in the home fills the quota unseen."""
+    contents: Any = server.contents_manager
+    if "delete_to_trash" in server.config.FileContentsManager:
+        return
+    if hasattr(contents, "delete_to_trash"):
+        contents.delete_to_trash = False
+        # JupyterLab was set up before us and calls it "Move to Trash" otherwise
+        server.web_app.settings.setdefault("page_config_data", {})["delete_to_trash"] = False

@@ -1,0 +1,1 @@
+"""Plans a workspace, compiles it for a backend and runs it."""

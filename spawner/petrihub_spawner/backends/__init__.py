@@ -1,0 +1,1 @@
+"""The backends; the hub finds their spawners by entry points."""

@@ -1,0 +1,216 @@
+"""From a person's choices to a WorkspacePod: the only place that decides."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from petrihub_core.apps import AppDescriptor
+from petrihub_core.deployment import Deployment, Profile
+from petrihub_core.errors import Refused, Unavailable
+from petrihub_core.names import external_name, normalise_workspace
+from petrihub_core.records import WorkspaceImage
+from petrihub_spawner.choices import Choices
+from petrihub_spawner.pod.checks import check, reserved
+from petrihub_spawner.pod.model import (
+    Container,
+    Door,
+    Mount,
+    PodRef,
+    Resources,
+    Volume,
+    WorkspacePod,
+)
+
+CONTAINER_PORT = 8888
+CONTAINER_HOME = "/home/researcher"
+APPS_VARIABLE = "PETRIHUB_APPS"
+WELCOME_VARIABLE = "PETRIHUB_WELCOME"  # folder that a new home gets a copy of
+
+_PROGRAM = "jupyterhub-singleuser"
+_SECRET_NAMES = ("JUPYTERHUB_API_TOKEN", "JPY_API_TOKEN")
+_SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Everything that a plan depends on. `hub_environment` is what JupyterHub itself needs."""
+
+    person: str
+    workspace: str
+    username: str
+    choices: Choices
+    deployment: Deployment
+    images: Mapping[str, WorkspaceImage]
+    catalog: tuple[AppDescriptor, ...]
+    hub_environment: Mapping[str, str]
+    port: int
+    ready_path: str
+    as_root: bool
+
+
+def workspace_ref(deployment: Deployment, person: str, workspace: str) -> PodRef:
+    """Which workspace is meant; raises `Refused` for the unnamed one and for unusable names."""
+    if not workspace:
+        raise Refused(
+            "Every workspace has a name of its own.",
+            hint="Go to the home page, give the workspace a name and start it there.",
+        )
+    name = normalise_workspace(workspace)
+    if name != workspace:
+        raise Refused(f"A workspace cannot be called {workspace[:40]!r}.", hint=f"Use {name!r}.")
+    return PodRef(deployment=deployment.id, person=person, workspace=name)
+
+
+def plan(request: Request) -> WorkspacePod:
+    """The pod for a request, without intent; raises in words if it cannot be had."""
+    docker = request.deployment.backend == "docker"
+    ref = workspace_ref(request.deployment, request.person, request.workspace)
+    home = CONTAINER_HOME if docker else str(request.deployment.homes / request.person)
+    main = _on_docker(request) if docker else _on_this_machine(request, home)
+    return check(
+        WorkspacePod(
+            ref=ref,
+            intent="",
+            main=main,
+            door=Door(port=request.port, ready_path=request.ready_path),
+            start_timeout=request.deployment.workspaces.start_timeout,
+            stop_grace=request.deployment.workspaces.stop_grace,
+            volumes=(
+                Volume(name="home", external=external_name("home", ref.deployment, ref.person)),
+            ),
+        )
+    )
+
+
+def studio_problem(deployment: Deployment) -> str:
+    """Why the local backend cannot start anything yet; empty if it can."""
+    if _studio(deployment).exists():
+        return ""
+    return "The software of the workspaces is not installed yet."
+
+
+def image_problem(name: str, images: Mapping[str, WorkspaceImage]) -> str:
+    """Why this image cannot be started; empty if it can."""
+    return "" if name in images else f"The image {name} is not built yet."
+
+
+def local_apps(
+    catalog: tuple[AppDescriptor, ...], profile: Profile, deployment: Deployment
+) -> tuple[AppDescriptor, ...]:
+    """The profile's apps; those whose programs this machine has not bear the reason."""
+    path = ":".join(_local_path(deployment))
+    return tuple(_judged(app, path) for app in catalog if profile.offers(app.id))
+
+
+def image_apps(image: WorkspaceImage, profile: Profile) -> tuple[AppDescriptor, ...]:
+    """The profile's apps among those that the image declares."""
+    declared = (AppDescriptor.model_validate(app) for app in image.apps)
+    return tuple(app for app in declared if profile.offers(app.id))
+
+
+def _judged(app: AppDescriptor, path: str) -> AppDescriptor:
+    absent = [program for program in app.requires if shutil.which(program, path=path) is None]
+    if not absent or app.unavailable:
+        return app
+    # `missing` is for images: there another profile helps, here it does not
+    why = (
+        f"{app.title} needs {' and '.join(absent)}, which this machine does not have. "
+        "Ask the administrator to install it, or to run PetriHub with containers."
+    )
+    return app.model_copy(update={"unavailable": why})
+
+
+def _studio(deployment: Deployment) -> Path:
+    return deployment.environments / "studio" / "bin" / _PROGRAM
+
+
+def _local_path(deployment: Deployment) -> list[str]:
+    """Where a local workspace looks for programs: its studio first, other environments last."""
+    studio = deployment.environments / "studio" / "bin"
+    others = sorted(p for p in deployment.environments.glob("*/bin") if p != studio)
+    return [str(studio), *_SYSTEM_PATH, *map(str, others)]
+
+
+def _on_this_machine(request: Request, home: str) -> Container:
+    problem = studio_problem(request.deployment)
+    if problem:
+        raise Unavailable(problem, hint="Ask the administrator to run scripts/up again.")
+    apps = local_apps(request.catalog, request.choices.profile, request.deployment)
+    return Container(
+        name="main",
+        command=(
+            str(_studio(request.deployment)),
+            *(("--allow-root",) if request.as_root else ()),
+        ),
+        environment={
+            **_open(request.hub_environment),
+            "HOME": home,
+            "USER": request.username,
+            "PATH": ":".join(_local_path(request.deployment)),
+            "SHELL": "/bin/bash",
+            "LANG": "C.UTF-8",
+            "JUPYTERHUB_ROOT_DIR": home,
+            WELCOME_VARIABLE: str(
+                _studio(request.deployment).parents[1] / "share/petrihub/welcome"
+            ),
+            APPS_VARIABLE: _apps_json(apps),
+        },
+        secrets=_secret(request.hub_environment),
+        mounts=(Mount(volume="home", path=home),),
+        resources=_resources(request),
+        working_dir=home,
+    )
+
+
+def _on_docker(request: Request) -> Container:
+    name = request.choices.profile.image
+    problem = image_problem(name, request.images)
+    if problem:
+        raise Unavailable(
+            problem, hint="Ask the administrator to run `petrihub images build`, or choose another."
+        )
+    image = request.images[name]
+    return Container(
+        name="main",
+        image=image.digest,
+        command=(_PROGRAM,),
+        environment={
+            **_open(request.hub_environment),
+            "JUPYTERHUB_ROOT_DIR": CONTAINER_HOME,
+            APPS_VARIABLE: _apps_json(image_apps(image, request.choices.profile)),
+        },
+        secrets=_secret(request.hub_environment),
+        mounts=(Mount(volume="home", path=CONTAINER_HOME),),
+        resources=_resources(request),
+        working_dir=CONTAINER_HOME,
+    )
+
+
+def _resources(request: Request) -> Resources:
+    size = request.choices.size
+    return Resources(
+        cpu=size.cpu,
+        memory_bytes=int(size.memory_gib * 2**30),
+        pids=request.deployment.docker.pids_limit,
+    )
+
+
+def _open(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name not in _SECRET_NAMES}
+
+
+def _secret(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: environment[name] for name in _SECRET_NAMES if name in environment}
+
+
+def _apps_json(apps: tuple[AppDescriptor, ...]) -> str:
+    kept = []
+    for app in apps:
+        forbidden = reserved(app.environment)
+        if forbidden:
+            why = f"{app.title} wants to set {', '.join(forbidden)}, which only PetriHub may set."
+            app = app.model_copy(update={"environment": {}, "unavailable": why})  # noqa: PLW2901
+        kept.append(app.model_dump(mode="json"))
+    return json.dumps(kept, ensure_ascii=False, separators=(",", ":"))

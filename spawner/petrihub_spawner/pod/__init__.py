@@ -1,0 +1,1 @@
+"""The declarative plan of a workspace; knows nothing of Jupyter or of any backend."""

@@ -1,0 +1,35 @@
+"""A running PetriHub as the browser tests see it."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from tests.platform import PASSWORD, Up
+
+
+@dataclass
+class Studio:
+    """A running PetriHub and the admin's browser session."""
+
+    backend: str
+    up: Up
+    browser: Browser
+    admin: BrowserContext
+
+    def shot(self, page: Page, name: str) -> None:
+        """Keep a picture, for people to look at, where PETRIHUB_SHOTS says."""
+        if folder := os.environ.get("PETRIHUB_SHOTS"):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=Path(folder) / f"{self.backend}-{name}.png")
+
+
+def choose_password(page: Page, name: str | None) -> None:
+    """Fill in what stands behind a one-time link."""
+    if name is not None:
+        page.get_by_label("Name", exact=True).fill(name)
+    page.locator("#password").fill(PASSWORD)
+    page.get_by_label("The same again").fill(PASSWORD)
+    page.get_by_role("button", name=re.compile("sign in$")).click()

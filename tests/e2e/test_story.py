@@ -1,0 +1,149 @@
+"""The story of the first studio, as people live it: points 2, 3, 5 and 6, on both backends."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.lab import START_MS, new_workspace, press_start, run_all
+from tests.e2e.studio import Studio, choose_password
+from tests.platform import PASSWORD
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(1800)]
+
+
+@pytest.fixture(scope="module")
+def ada(studio: Studio) -> Page:
+    """The researcher Ada, who came by an invitation of the admin."""
+    admin = studio.admin.new_page()
+    admin.goto(f"{studio.up.url}/hub/people")
+    admin.get_by_role("button", name="Make one-time link").click()
+    link = admin.locator("input[readonly][value*='/hub/welcome#']").input_value()
+    admin.close()
+    page = studio.browser.new_context(viewport={"width": 1360, "height": 850}).new_page()
+    page.goto(link)
+    choose_password(page, "ada")
+    expect(page).to_have_url(re.compile("/hub/home"))
+    return page
+
+
+def home(studio: Studio) -> str:
+    return f"{studio.up.url}/hub/home"
+
+
+def test_the_first_admins_link_works_once(studio: Studio) -> None:
+    page = studio.browser.new_context().new_page()
+    page.goto(studio.up.first_admin)
+    expect(page.locator("main")).to_contain_text(re.compile("used|no longer|already"))
+    expect(page.get_by_label("The same again")).to_have_count(0)
+
+
+def test_a_researcher_comes_in_out_and_in_again(studio: Studio, ada: Page) -> None:
+    expect(ada.get_by_role("heading", name="Workspaces")).to_be_visible()
+    assert ada.request.get(f"{studio.up.url}/hub/people").status == 403
+    page = studio.browser.new_context().new_page()
+    page.goto(studio.up.url)
+    studio.shot(page, "sign-in")
+    page.get_by_label("Name", exact=True).fill(" ADA ")
+    page.locator("input[type=password]").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    expect(page).to_have_url(re.compile("/hub/home"))
+
+
+def test_the_start_page_says_what_one_gets(studio: Studio, ada: Page) -> None:
+    new_workspace(ada, home(studio), "first-look")
+    main = ada.locator("main")
+    for words in ("Bio studio", "Notebooks", "CELLxGENE", "2 CPU", "4 GiB", "not measured yet"):
+        expect(main).to_contain_text(words)
+    studio.shot(ada, "start-page")
+
+
+def test_start_is_told_in_stages_and_ends_in_jupyterlab(studio: Studio, ada: Page) -> None:
+    ada.get_by_role("button", name="Start", exact=True).click()
+    for stage in ("Queued", "Preparing", "Starting", "Ready"):
+        expect(ada.locator("main")).to_contain_text(stage)
+    studio.shot(ada, "progress")
+    ada.wait_for_url(re.compile("/user/ada/first-look/lab"), timeout=START_MS)
+    expect(ada.locator(".jp-Launcher").first).to_be_visible(timeout=START_MS)
+    studio.shot(ada, "launcher")
+
+
+def test_the_notebook_draws_its_umap_and_writes_what_cellxgene_opens(
+    studio: Studio, ada: Page
+) -> None:
+    lab = f"{studio.up.url}/user/ada/first-look/lab"
+    run_all(ada, lab, "Welcome/PBMC first look.ipynb")
+    drawn = ada.locator(".jp-NotebookPanel .jp-RenderedImage img")
+    assert drawn.count() >= 1
+    drawn.first.scroll_into_view_if_needed()
+    studio.shot(ada, "umap")
+    files = ada.request.get(
+        f"{studio.up.url}/user/ada/first-look/petrihub/api/files?types=.h5ad"
+    ).json()["files"]
+    [written] = [name for name in files if "first_look" in str(name)]
+    assert written
+
+
+def test_a_cells_file_opens_in_cellxgene(studio: Studio, ada: Page) -> None:
+    base = f"{studio.up.url}/user/ada/first-look"
+    ada.goto(f"{base}/lab/tree/Welcome")
+    item = ada.locator(".jp-DirListing-item", has_text="pbmc_first_look.h5ad")
+    item.click(button="right", timeout=60_000)
+    studio.shot(ada, "open-in")
+    ada.get_by_role("menuitem", name="Open in CELLxGENE").click()
+    frame = ada.frame_locator("iframe[src*='cellxgene']")
+    expect(frame.locator("body")).to_contain_text(re.compile("700|cells"), timeout=START_MS)
+    expect(frame.locator("svg, canvas").first).to_be_visible(timeout=60_000)
+    studio.shot(ada, "cellxgene")
+
+
+def test_files_are_there_after_stop_and_start(studio: Studio, ada: Page) -> None:
+    ada.goto(home(studio))
+    ada.get_by_role("button", name="Stop first-look").click()
+    card = ada.locator("#workspace-first-look")
+    expect(card).to_contain_text("Stopped", timeout=60_000)
+    card.get_by_role("button", name=re.compile("^Start")).click()
+    ada.wait_for_url(re.compile("/user/ada/first-look"), timeout=START_MS)
+    listed = ada.request.get(f"{studio.up.url}/user/ada/first-look/api/contents/Welcome").json()
+    assert "pbmc_first_look.h5ad" in {entry["name"] for entry in listed["content"]}
+
+
+def test_the_next_start_page_knows_how_long_it_takes(studio: Studio, ada: Page) -> None:
+    new_workspace(ada, home(studio), "second")
+    expect(ada.locator("main")).to_contain_text(re.compile(r"[Uu]sually ready in about \d+ s"))
+
+
+def test_three_workspaces_with_their_own_profiles_and_no_fourth(studio: Studio, ada: Page) -> None:
+    ada.get_by_role("radio", name="Notebooks").check(force=True)
+    press_start(ada)
+    new_workspace(ada, home(studio), "third")
+    press_start(ada)
+    ada.goto(home(studio))
+    studio.shot(ada, "home")
+    expect(ada.locator("main")).to_contain_text("3 of 3 workspaces")
+    expect(ada.locator("#workspace-second")).to_contain_text("Notebooks")
+    expect(ada.locator("#workspace-third")).to_contain_text("Bio studio")
+    expect(ada.get_by_role("button", name="New workspace")).to_be_disabled()
+    refused = ada.evaluate(
+        """async () => {
+            const xsrf = decodeURIComponent(document.cookie.match(/_xsrf=([^;]*)/)?.[1] ?? "");
+            const answer = await fetch("/hub/api/users/ada/servers/fourth", {
+                method: "POST", headers: {"X-XSRFToken": xsrf}, body: "{}"});
+            return answer.status;
+        }"""
+    )
+    assert refused in {400, 403}
+
+
+def test_nobody_enters_another_persons_workspace(studio: Studio, ada: Page) -> None:
+    bob = studio.browser.new_context().new_page()
+    admin = studio.admin.new_page()
+    admin.goto(f"{studio.up.url}/hub/people")
+    admin.get_by_role("button", name="Make one-time link").click()
+    bob.goto(admin.locator("input[readonly][value*='/hub/welcome#']").input_value())
+    choose_password(bob, "bob")
+    expect(bob).to_have_url(re.compile("/hub/home"))
+    answer = bob.goto(f"{studio.up.url}/user/ada/second/api/contents")
+    assert answer is not None
+    assert answer.status in {403, 404}
+    assert "Welcome" not in answer.text()

@@ -1,0 +1,108 @@
+"""A real hub with DockerWorkspaceSpawner: a person's day, and a hub killed at every step."""
+
+import pytest
+
+from petrihub_spawner.contract import ask
+
+pytestmark = pytest.mark.docker
+
+STARTS = [
+    "start.begun",
+    "start.clear",
+    "start.objects.unrecorded",
+    "start.objects",
+    "start.launch.unrecorded",
+    "start.launch",
+    "start.ready.unrecorded",
+    "start.ready",
+    "start.finished",
+]
+STOPS = ["stop.begun", "stop.end", "stop.ended", "stop.finished"]
+
+
+async def address_of(hub):
+    runner = hub.runner()
+    found = await runner.find()
+    assert len({item.ref for item in found}) == 1
+    # never two: all that is outside belongs to one start
+    assert len({item.intent for item in found}) == 1
+    assert sorted(item.kind for item in found) == ["container", "network"]
+    return (await runner.look(found[0].ref)).address
+
+
+async def assert_in_order(hub):
+    await hub.settled()
+    assert await hub.foundation.intents.open_intents() == []
+    server = await hub.server("ada", "study")
+    assert bool(server) == bool(await hub.runner().find())
+    if not server:
+        await hub.ready("ada", "study")
+    assert await ask(await address_of(hub), "user/ada/study/api")
+
+
+async def test_a_person_starts_uses_and_stops_a_workspace(docker_hub):
+    hub = docker_hub
+    await hub.begin("ada", "study")
+    events = await hub.events("ada", "study")
+    stages = [event["stage"] for event in events if "stage" in event]
+    assert stages == sorted(stages, key=["queued", "preparing", "starting", "ready"].index)
+    assert events[-1]["ready"]
+    address = await address_of(hub)
+    environment = await ask(address, "environment")
+    # the workspace reaches the hub's API on the hub network's gateway
+    url = environment["JUPYTERHUB_API_URL"]
+    host, port = url.removeprefix("http://").split("/")[0].split(":")
+    assert await ask(address, "connect", host=host, port=port) == "reached"
+    await ask(address, "write", name="notes.txt", text="42")
+    await hub.stop("ada", "study")
+    assert await hub.runner().find() == []
+    await hub.ready("ada", "study")
+    assert await ask(await address_of(hub), "read", name="notes.txt") == "42"
+
+
+async def test_what_is_not_on_the_allow_list_is_not_started(docker_hub):
+    answer = await docker_hub.begin("ada", "study", {"profile": "bio-studio", "size": "small"})
+    assert "petrihub/bio is not built yet" in answer.text
+    assert await docker_hub.runner().find() == []
+    await docker_hub.ready("ada", "study")
+
+
+async def test_a_killed_hub_does_not_hurt_a_running_workspace(docker_hub):
+    hub = docker_hub
+    await hub.ready("ada", "study")
+    before = await address_of(hub)
+    await hub.kill()
+    assert await ask(before, "api")
+    await hub.start()
+    await hub.settled()
+    assert (await hub.server("ada", "study"))["ready"]
+    assert not any(vars(await hub.reconcile()).values())
+    assert await address_of(hub) == before
+    await hub.stop("ada", "study")
+    assert await hub.runner().find() == []
+
+
+@pytest.mark.parametrize("place", STARTS)
+async def test_a_hub_killed_during_a_start(idle_docker_hub, place):
+    hub = idle_docker_hub
+    await hub.start(failpoint=place)
+    await hub.begin("ada", "study")
+    await hub.died()
+    await hub.start()
+    await hub.settled()
+    await hub.reconcile()
+    await assert_in_order(hub)
+
+
+@pytest.mark.parametrize("place", STOPS)
+async def test_a_hub_killed_during_a_stop(idle_docker_hub, place):
+    hub = idle_docker_hub
+    await hub.start(failpoint=place)
+    await hub.ready("ada", "study")
+    await hub.begin_stop("ada", "study")
+    await hub.died()
+    await hub.start()
+    await hub.settled()
+    await hub.reconcile()
+    assert await hub.runner().find() == []
+    await assert_in_order(hub)
