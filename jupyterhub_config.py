@@ -26,7 +26,12 @@ configure_logs("hub")
 
 # -- addresses: browsers reach the proxy, workspaces reach the hub, nobody else reaches its API
 c.JupyterHub.bind_url = f"http://{deployment.address.host}:{deployment.address.port}/"
-c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{ports['hub']}"
+inner = "127.0.0.1"
+if deployment.backend == "docker":
+    from petrihub_spawner.backends.networks import ensure_hub_network
+
+    inner = ensure_hub_network(deployment)
+c.JupyterHub.hub_bind_url = f"http://{inner}:{ports['hub']}"
 c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{ports['proxy_api']}"
 c.ConfigurableHTTPProxy.auth_token = secret["proxy_token"]
 c.ConfigurableHTTPProxy.pid_file = str(deployment.state / "proxy.pid")
@@ -64,7 +69,7 @@ c.JupyterHub.services = [
         "environment": {
             BOOT_VARIABLE: boot,
             CONFIG_VARIABLE: os.environ[CONFIG_VARIABLE],
-            "PATH": os.environ.get("PATH", ""),
+            **{name: os.environ[name] for name in ("PATH", "DOCKER_HOST") if name in os.environ},
         },
     }
 ]

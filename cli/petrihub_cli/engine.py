@@ -188,7 +188,10 @@ async def ensure_engine(
     async with _only_one(own):
         if found := await _private_engine(own):  # somebody else was faster
             return found
-        await _ensure_programs(install=install, progress=say)
+        installed = await _programs_were_missing(install=install, progress=say)
+        # where there is a service manager, the package has just started the machine's own engine
+        if installed and not private and (found := await find_engine(socket, folder=folder)):
+            return found
         say("Starting a private Docker engine")
         return await _start(own)
 
@@ -206,12 +209,13 @@ async def _refuse_without_root() -> None:
         )
 
 
-async def _ensure_programs(*, install: bool, progress: Progress) -> None:
+async def _programs_were_missing(*, install: bool, progress: Progress) -> bool:
+    """Whether Docker had to be installed; Unavailable with the command if that is not wanted."""
     if shutil.which("dockerd") and shutil.which("ip"):
-        return
+        return False
     if install and shutil.which("apt-get"):
         await install_packages("Docker", PACKAGES, progress)
-        return
+        return True
     raise Unavailable(
         "Docker is not installed on this machine.", hint=f"Run: sudo {INSTALL_COMMAND}"
     )
@@ -230,8 +234,7 @@ async def install_packages(what: str, packages: Iterable[str], progress: Progres
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            # RUNLEVEL: the packaged service must not start a second engine behind our back
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"},
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
         )
         said, _ = await process.communicate()
         if process.returncode:

@@ -68,9 +68,12 @@ class DockerSection(_Section):
         ipaddress.IPv4Network("10.213.0.0/16"),
         description="Addresses from which each workspace gets a network of its own (16 addresses).",
     )
-    hub_subnet: ipaddress.IPv4Network = Field(
-        ipaddress.IPv4Network("10.212.0.0/24"),
-        description="The network on whose gateway the hub listens for the workspaces.",
+    hub_subnet: ipaddress.IPv4Network | None = Field(
+        None,
+        description=(
+            "The network on whose gateway the hub listens for the workspaces. "
+            "Empty: one out of network_pool, chosen once."
+        ),
     )
     pids_limit: int = Field(
         1024, ge=64, le=1_000_000, description="Most processes and threads in one workspace."

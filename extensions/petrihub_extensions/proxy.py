@@ -16,6 +16,10 @@ from petrihub_extensions.workspace import Workspace
 _WAIT = '<meta http-equiv="refresh" content="2">'
 
 
+# JupyterHub's single-user server forbids all framing by default; our tabs frame these pages
+FRAMED_BY_LAB = "frame-ancestors 'self'"
+
+
 class AppProxyHandler(NamedLocalProxyHandler):  # type: ignore[misc]
     """`petrihub/app/<instance>/...`: HTTP and websockets of one instance."""
 
@@ -44,6 +48,7 @@ class AppProxyHandler(NamedLocalProxyHandler):  # type: ignore[misc]
         """A page in words instead of the app; it comes back by itself while the app starts."""
         self.set_status(503 if instance else 404)
         self.set_header("Cache-Control", "no-store")
+        self.set_header("Content-Security-Policy", FRAMED_BY_LAB)
         self.finish(notice(instance))
 
 

@@ -26,6 +26,7 @@ from petrihub_spawner.pod.model import (
 CONTAINER_PORT = 8888
 CONTAINER_HOME = "/home/researcher"
 APPS_VARIABLE = "PETRIHUB_APPS"
+LAYOUTS_VARIABLE = "JUPYTERLAB_WORKSPACES_DIR"  # where JupyterLab keeps which tabs are open
 WELCOME_VARIABLE = "PETRIHUB_WELCOME"  # folder that a new home gets a copy of
 
 _PROGRAM = "jupyterhub-singleuser"
@@ -152,6 +153,7 @@ def _on_this_machine(request: Request, home: str) -> Container:
             "SHELL": "/bin/bash",
             "LANG": "C.UTF-8",
             "JUPYTERHUB_ROOT_DIR": home,
+            LAYOUTS_VARIABLE: _layouts(home, request),
             WELCOME_VARIABLE: str(
                 _studio(request.deployment).parents[1] / "share/petrihub/welcome"
             ),
@@ -179,6 +181,7 @@ def _on_docker(request: Request) -> Container:
         environment={
             **_open(request.hub_environment),
             "JUPYTERHUB_ROOT_DIR": CONTAINER_HOME,
+            LAYOUTS_VARIABLE: _layouts(CONTAINER_HOME, request),
             APPS_VARIABLE: _apps_json(image_apps(image, request.choices.profile)),
         },
         secrets=_secret(request.hub_environment),
@@ -186,6 +189,11 @@ def _on_docker(request: Request) -> Container:
         resources=_resources(request),
         working_dir=CONTAINER_HOME,
     )
+
+
+def _layouts(home: str, request: Request) -> str:
+    # one home serves all workspaces of a person, but each has its own open tabs
+    return f"{home}/.jupyter/lab/workspaces/{request.workspace}"
 
 
 def _resources(request: Request) -> Resources:

@@ -19,7 +19,7 @@ _STAGE_WORDS = {
 }
 # how far a runner's step brings us; steps that a person need not know are not here
 _STEPS = {
-    "clear": (Stage.PREPARING, "Preparing the workspace"),
+    "plan": (Stage.PREPARING, "Preparing the workspace"),
     "process": (Stage.PREPARING, "Opening the home folder"),
     "objects": (Stage.PREPARING, "Making the workspace's network and container"),
     "launch": (Stage.STARTING, "Starting the container"),

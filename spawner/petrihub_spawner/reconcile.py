@@ -22,6 +22,7 @@ from petrihub_spawner.runner import Found, Runner, Silent
 
 EVERY = 60  # seconds between two rounds when nothing is pending
 SOON = 5  # seconds when something is
+_SILENCE = 300  # seconds without an answer after which the hub is gone for sure
 _HUB_STOPPED = "PetriHub was stopped while the workspace was starting. Start it again."
 _TOO_LONG = "It took too long and was given up. Try again."
 
@@ -74,18 +75,32 @@ class Reconciler:
                 busy.add(row.workspace)
         for row in scene.intents:
             if row.workspace not in busy:
-                await self._settle(row, scene, done)
+                await self._settle_or_say_why(row, scene, done)
         settled = busy | {*done.waiting, *done.failed, *done.finished}
         for key, objects in scene.outside.items():
             if key not in settled and key not in scene.hub:
                 await self._remove_orphans(key, objects, done)
         return done
 
+    async def _settle_or_say_why(self, row: IntentRow, scene: _Scene, done: Round) -> None:
+        try:
+            await self._settle(row, scene, done)
+        except PetriHubError as exc:
+            # one workspace that cannot be settled must not keep the others
+            log.warning("not settled", workspace=row.workspace, reason=exc.message)
+            done.waiting.append(row.workspace)
+            await self._give_up_if_late(row, exc)
+
+    async def _give_up_if_late(self, row: IntentRow, why: PetriHubError) -> None:
+        # what is still outside is removed as an orphan as soon as it can be
+        if now() >= row.deadline:
+            await self._foundation.intents.fail(row.id, why.jupyterhub_message)
+
     async def _look_around(self) -> _Scene:
         # the order matters: an object's intent is older than the object, and the hub says "spawn"
         # for longer than an intent is open. So what appears during this look is never an orphan.
         outside: dict[str, list[Found]] = {}
-        for item in await self._runner.find():
+        for item in await self._find():
             outside.setdefault(item.ref.key, []).append(item)
         intents = await self._foundation.intents.open_intents()
         for row in intents:
@@ -93,6 +108,14 @@ class Reconciler:
                 raise OutOfDate("A later hub is at work.", hint="This reconciler ends.")
         hub = await self._hub.active(await self._person_ids())
         return _Scene(outside, intents, hub)
+
+    async def _find(self) -> list[Found]:
+        try:
+            return await self._runner.find()
+        except Unavailable as exc:
+            for row in await self._foundation.intents.open_intents():
+                await self._give_up_if_late(row, exc)
+            raise
 
     async def _person_ids(self) -> dict[str, str]:
         async with self._foundation.database.session() as session:
@@ -155,8 +178,13 @@ class Reconciler:
             done.waiting.append(key)
             return
         grace = self._foundation.deployment.workspaces.stop_grace
-        await self._runner.remove(objects, grace=grace)
-        done.removed.append(key)
+        try:
+            await self._runner.remove(objects, grace=grace)
+        except PetriHubError as exc:
+            log.warning("not removed", workspace=key, reason=exc.message)
+            done.waiting.append(key)
+        else:
+            done.removed.append(key)
 
 
 def _ref(deployment: Deployment, key: str) -> PodRef:
@@ -169,17 +197,20 @@ async def run_forever(deployment: Deployment) -> None:
 
     The hub gives its address, a token and its boot in the environment.
     """
+    hub_process = os.getppid()
     foundation = lay(deployment, os.environ[BOOT_VARIABLE])
     hub = HubServers(os.environ["JUPYTERHUB_API_URL"], os.environ["JUPYTERHUB_API_TOKEN"])
     reconciler = Reconciler(foundation, make_runner(deployment), hub)
-    hub_process = os.getppid()
+    silent_since = None
+    loop = asyncio.get_running_loop()
     try:
         while os.getppid() == hub_process:
             pause = await _round(reconciler)
-            for _ in range(pause):
-                await asyncio.sleep(1)
-                if os.getppid() != hub_process:
-                    break
+            silent_since = None if pause is not None else silent_since or loop.time()
+            if silent_since and loop.time() - silent_since > _SILENCE:
+                log.warning("the hub is silent; this reconciler ends, a living hub starts another")
+                return
+            await _sleep_beside(hub_process, SOON if pause is None else pause)
     except OutOfDate:
         log.info("another hub has taken over")
     finally:
@@ -187,15 +218,23 @@ async def run_forever(deployment: Deployment) -> None:
         await foundation.database.close()
 
 
-async def _round(reconciler: Reconciler) -> int:
-    """Seconds until the next round is due."""
+async def _sleep_beside(hub_process: int, seconds: int) -> None:
+    """Sleep, but no longer than the hub lives."""
+    for _ in range(seconds):
+        await asyncio.sleep(1)
+        if os.getppid() != hub_process:
+            return
+
+
+async def _round(reconciler: Reconciler) -> int | None:
+    """Seconds until the next round is due; None if hub or engine could not be asked."""
     try:
         done = await reconciler.once()
     except OutOfDate:
         raise
     except Unavailable as exc:
         log.warning("not reconciled", reason=exc.message)
-        return SOON
+        return None
     except Exception:
         # this loop must live on: what is wrong with one workspace must not keep the others
         log.exception("a round failed")

@@ -1,5 +1,6 @@
 """The images themselves: built for real, looked into layer by layer, run as workspaces are run."""
 
+import asyncio
 import io
 import json
 import os
@@ -13,13 +14,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from petrihub_cli.engine import Engine, ensure_engine
+from petrihub_cli.engine import ensure_engine
 from petrihub_cli.images.build import CONTEXT_LABEL, BuiltImage, build_images
-from petrihub_cli.images.buildkit import BuildOrder, build
+from petrihub_cli.images.buildkit import BuildOrder, Step, build
 from petrihub_cli.images.debian import DEBIAN_TAG
 from petrihub_cli.images.docker_cli import DockerCli, find_docker_cli
 from petrihub_cli.images.recipe import find_source, read_recipes
+from petrihub_cli.images.registration import registered_digests
 from petrihub_core.apps import APPS_LABEL, parse_apps
+from petrihub_core.database import migrate
+from petrihub_core.deployment import parse_deployment
 
 pytestmark = [
     pytest.mark.docker,
@@ -44,17 +48,21 @@ def _ca_bundle() -> Path | None:
 
 
 @pytest.fixture(scope="module")
-async def cli() -> DockerCli:
+def cli() -> DockerCli:
     """A docker client on the engine where images are kept between runs."""
-    return await find_docker_cli(await ensure_engine(install=True))
+
+    async def find() -> DockerCli:
+        return await find_docker_cli(await ensure_engine(install=True))
+
+    return asyncio.run(find())
 
 
 @pytest.fixture(scope="module")
-async def images(cli: DockerCli) -> dict[str, BuiltImage]:
+def images(cli: DockerCli) -> dict[str, BuiltImage]:
     """Our images, built by the product's own command where they are not up to date."""
-    engine: Engine = cli.engine
-    built = await build_images(
-        None, engine=engine, ca_bundle=_ca_bundle(), console=Console(stderr=True)
+    console = Console(stderr=True)
+    built = asyncio.run(
+        build_images(None, engine=cli.engine, ca_bundle=_ca_bundle(), console=console)
     )
     return {image.name: image for image in built}
 
@@ -151,7 +159,7 @@ async def test_an_image_tells_nothing_of_the_machine_that_built_it(
     assert "://" not in told
     assert found["Config"]["User"] == "1000:1000"
     sources = _run(
-        cli, name, "sh", "-c", "cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>&1"
+        cli, name, "sh", "-c", "find /etc/apt -name '*.list' -o -name '*.sources' | xargs cat"
     )
     named = {word.split("/")[2] for word in sources.split() if word.startswith("http")}
     assert named <= {"deb.debian.org", "security.debian.org"}
@@ -200,6 +208,46 @@ async def test_what_is_up_to_date_is_not_built_again(
         (image.digest, False) for image in images.values()
     ]
     assert "Building" not in console.export_text()
+
+
+async def test_a_built_image_is_on_the_allow_list_of_its_deployment(
+    cli: DockerCli, images: dict[str, BuiltImage], tmp_path: Path
+) -> None:
+    deployment = parse_deployment('backend = "docker"', tmp_path / "petrihub.toml")
+    deployment.state.mkdir(exist_ok=True)
+    await migrate(deployment.database_url)
+    await build_images(deployment, engine=cli.engine, names=["base"], console=Console(stderr=True))
+
+    assert await registered_digests(deployment) == {"petrihub/base": images["petrihub/base"].digest}
+
+
+async def test_a_build_that_is_cut_off_leaves_the_old_image_in_use(
+    cli: DockerCli, tmp_path: Path
+) -> None:
+    tag = f"petrihub-test/{uuid.uuid4().hex[:8]}"
+    _docker(cli, "tag", DEBIAN_TAG, tag)
+    (tmp_path / "Dockerfile").write_text(
+        f'FROM {DEBIAN_TAG} AS workspace\nRUN : "Waiting {tag}" && sleep 600\n'
+    )
+    order = BuildOrder(tmp_path, "workspace", tag, {}, {})
+    waiting = asyncio.Event()
+
+    def listen(step: Step) -> None:
+        if step.title.startswith("Waiting"):
+            waiting.set()
+
+    running = asyncio.create_task(build(cli, order, log=tmp_path / "log", listener=listen))
+    await waiting.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    try:
+        kept, debian = await cli.inspect(tag), await cli.inspect(DEBIAN_TAG)
+        assert kept is not None
+        assert debian is not None
+        assert kept["Id"] == debian["Id"]
+    finally:
+        _docker(cli, "image", "rm", tag)
 
 
 async def test_a_new_home_gets_settings_and_keeps_what_the_person_made_of_them(

@@ -72,7 +72,7 @@ def _shiny(frame: FrameLocator) -> None:
 
 
 def _desktop(frame: FrameLocator) -> None:
-    expect(frame.locator("canvas").first).to_be_visible(timeout=START_MS)
+    expect(frame.locator("canvas").first).to_be_visible(timeout=60_000)
 
 
 @pytest.mark.parametrize(

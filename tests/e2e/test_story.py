@@ -75,7 +75,7 @@ def test_the_notebook_draws_its_umap_and_writes_what_cellxgene_opens(
     run_all(ada, lab, "Welcome/PBMC first look.ipynb")
     drawn = ada.locator(".jp-NotebookPanel .jp-RenderedImage img")
     assert drawn.count() >= 1
-    drawn.first.scroll_into_view_if_needed()
+    drawn.last.scroll_into_view_if_needed()
     studio.shot(ada, "umap")
     files = ada.request.get(
         f"{studio.up.url}/user/ada/first-look/petrihub/api/files?types=.h5ad"

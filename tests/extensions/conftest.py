@@ -49,6 +49,7 @@ def serve(
     """Runs a Jupyter server on the folder `home` below `folder` until the block ends."""
     home, runtime = folder / "home", folder / "runtime"
     home.mkdir(exist_ok=True)
+    (folder / "tmp").mkdir(exist_ok=True)
     log = folder / "jupyter.log"
     command = [
         *(sys.executable, "-m", "jupyterlab" if lab else "jupyter_server"),
@@ -58,6 +59,7 @@ def serve(
     surroundings = {
         **os.environ,
         "HOME": str(home),
+        "TMPDIR": str(folder / "tmp"),
         "JUPYTER_RUNTIME_DIR": str(runtime),
         "JUPYTER_CONFIG_DIR": str(folder / "config"),
         "JUPYTER_DATA_DIR": str(folder / "data"),

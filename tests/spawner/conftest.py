@@ -179,7 +179,15 @@ class Hub:
 
     async def events(self, user: str, workspace: str) -> list[dict[str, Any]]:
         """The progress of a start, to its end."""
-        answer = await self.ask("GET", f"users/{user}/servers/{workspace}/progress")
+        answers: list[httpx.Response] = []
+
+        async def told() -> bool:
+            # JupyterHub says 400 for a moment between a failure and its being on record
+            answers.append(await self.ask("GET", f"users/{user}/servers/{workspace}/progress"))
+            return answers[-1].status_code == 200
+
+        await until(told)
+        answer = answers[-1]
         lines = (line for line in answer.text.splitlines() if line.startswith("data:"))
         return [json.loads(line.removeprefix("data:")) for line in lines]
 
@@ -247,12 +255,13 @@ class Hub:
 def write_config(deployment: Deployment) -> Path:
     """The deployment as a file, for a hub process to read."""
     config = deployment.state.parent / "petrihub.toml"
+    docker = deployment.docker
+    subnet = f'hub_subnet = "{docker.hub_subnet}"\n' if docker.hub_subnet else ""
     config.write_text(
         f'backend = "{deployment.backend}"\nstate = "state"\n'
         "[workspaces]\nstart_timeout = 20\nstop_grace = 3\n"
-        f'[docker]\nsocket = "{deployment.docker.socket}"\n'
-        f'hub_subnet = "{deployment.docker.hub_subnet}"\n'
-        f'network_pool = "{deployment.docker.network_pool}"\n'
+        f'[docker]\nsocket = "{docker.socket}"\n'
+        f'network_pool = "{docker.network_pool}"\n{subnet}'
     )
     return config
 

@@ -120,7 +120,11 @@ async def test_a_workspace_that_dies_is_noticed_and_can_be_started_again(hub):
 async def test_no_process_of_a_stopped_workspace_is_left(hub):
     await hub.ready("ada", "study")
     await ask((await look(hub)).address, "stray")
-    assert len(await hub.runner().find()) > 1
+
+    async def astray() -> bool:
+        return len(await hub.runner().find()) > 1
+
+    await until(astray)
     await hub.stop("ada", "study")
     assert await hub.runner().find() == []
 

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import replace
 
-from petrihub_spawner.contract import NOTED, ask, failure, started
+from petrihub_spawner.contract import NOTED, ask, failure, started, until
 
 
 async def test_a_port_that_somebody_else_answers_on_is_named(local_bench):
@@ -55,6 +55,10 @@ async def test_secrets_are_not_in_the_command_line_and_the_environment_is_built(
 async def test_a_stray_process_that_ignores_everything_is_removed_too(local_bench):
     pod = local_bench.pod("ada", "study")
     await ask(await started(local_bench, pod), "stray")
-    assert len(await local_bench.runner.find(pod.ref)) > 1
+
+    async def astray() -> bool:
+        return len(await local_bench.runner.find(pod.ref)) > 1
+
+    await until(astray)
     await local_bench.runner.stop(pod.ref, grace=2, journal=NOTED)
     assert await local_bench.runner.find(pod.ref) == []

@@ -1,5 +1,9 @@
 """A real hub with LocalWorkspaceSpawner: what a person sees of starts, refusals and failures."""
 
+import sys
+
+from petrihub_spawner.contract import ask
+
 FORGED = [
     ({"profile": "gpu-farm"}, "no profile 'gpu-farm'"),
     ({"profile": "notebooks", "size": "large"}, "no size 'large'"),
@@ -70,3 +74,24 @@ async def test_a_failing_start_names_stage_reason_and_log_and_can_be_tried_again
         assert await hub.foundation.intents.open_intents() == []
     (studio / "mode").write_text("")
     await hub.ready("ada", "study")
+
+
+async def test_jupyterlab_itself_starts_survives_the_hub_and_stops(new_hub, deployment):
+    deployment.environments.mkdir()
+    (deployment.environments / "studio").symlink_to(sys.prefix)
+    hub = await new_hub(deployment)
+    await hub.start()
+    await hub.begin("ada", "study")
+    events = await hub.events("ada", "study")
+    assert events[-1].get("ready"), events
+    (main, *_) = await hub.runner().find()
+    address = (await hub.runner().look(main.ref)).address
+    await hub.kill()
+    assert "version" in await ask(address, "user/ada/study/api")
+    await hub.start()
+    await hub.settled()
+    assert (await hub.server("ada", "study"))["ready"]
+    await hub.stop("ada", "study")
+    assert await hub.runner().find() == []
+    # asked to end, it ended by itself: nothing was killed
+    assert "received signal 15" in await hub.runner().log_tail(main.ref)

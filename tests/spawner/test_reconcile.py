@@ -10,8 +10,10 @@ import psutil
 import pytest
 
 from petrihub_core.database import migrate
+from petrihub_core.deployment import Deployment, DockerSection
 from petrihub_core.errors import Unavailable
 from petrihub_core.intents import Effect
+from petrihub_spawner.backends.runners import make_runner
 from petrihub_spawner.contract import NOTED, until
 from petrihub_spawner.foundation import lay
 from petrihub_spawner.hub_servers import Server
@@ -174,6 +176,20 @@ async def test_without_the_hub_nothing_is_changed(before, present, running, loca
     assert (await outcome(present, row))[0] == "open"
 
 
+async def test_no_intent_stays_open_for_an_engine_that_is_away(before, present, tmp_path):
+    late = await begun(before, "stop", deadline_s=-1)
+    fresh = await begun(before, "start")
+    docker = Deployment(
+        state=tmp_path, backend="docker", docker=DockerSection(socket=str(tmp_path / "nobody"))
+    )
+    with pytest.raises(Unavailable):
+        await Reconciler(present, make_runner(docker), Knows()).once()
+    state, reason = await outcome(present, late)
+    assert state == "failed"
+    assert "engine is not running" in reason
+    assert (await outcome(present, fresh))[0] == "open"
+
+
 async def test_a_reconciler_of_an_earlier_hub_ends_itself(before, present, running, local_bench):
     outdated = Reconciler(before, local_bench.runner, Knows())
     row = await begun(present, "start", deadline_s=-1)
@@ -188,7 +204,7 @@ async def test_the_reconciler_ends_with_the_hub_that_started_it(deployment, new_
     program = (
         "import asyncio; from petrihub_core.deployment import read_deployment;"
         "from petrihub_spawner.reconcile import run_forever;"
-        "print('on', flush=True); asyncio.run(run_forever(read_deployment()))"
+        "asyncio.run(run_forever(read_deployment()))"
     )
     parent = (
         "import subprocess, sys, time;"
@@ -205,12 +221,12 @@ async def test_the_reconciler_ends_with_the_hub_that_started_it(deployment, new_
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", parent), env=environment, stdout=asyncio.subprocess.PIPE
     )
-    said = [await process.stdout.readline(), await process.stdout.readline()]
-    child = psutil.Process(next(int(line) for line in said if line.strip().isdigit()))
+    child = psutil.Process(int(await process.stdout.readline()))
+    assert b"not reconciled" in await process.stdout.readline()  # there is no hub to ask
     process.send_signal(signal.SIGKILL)
-    await process.wait()
 
     async def ended():
         return not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
     await until(ended)
+    await process.wait()

@@ -23,7 +23,7 @@ async def read(progress):
 async def test_progress_only_goes_forward_and_ends():
     progress = Progress()
     progress.queued(8.7)
-    for step in ("clear", "objects", "launch", "ready"):
+    for step in ("plan", "objects", "launch", "ready"):
         progress.step(step)
     progress.ready()
     events = await read(progress)

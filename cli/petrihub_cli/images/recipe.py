@@ -84,9 +84,8 @@ class Recipe:
     def apps_label(self) -> str:
         """The apps as the image's label declares them."""
         described = [app.model_dump(mode="json", exclude_defaults=True) for app in self.apps]
-        # these two have defaults in the hub half that the other half wants to see written down
         for entry, app in zip(described, self.apps, strict=True):
-            entry["kind"] = app.kind
+            entry["kind"] = app.kind  # has a default here, and is required in the other half
         return json.dumps(described, ensure_ascii=False)
 
 

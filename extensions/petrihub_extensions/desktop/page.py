@@ -10,7 +10,7 @@ from jupyter_server.base.handlers import JupyterHandler
 from tornado import web
 
 from petrihub_extensions.descriptors import DESKTOP
-from petrihub_extensions.proxy import notice
+from petrihub_extensions.proxy import FRAMED_BY_LAB, notice
 from petrihub_extensions.workspace import Workspace
 
 # viewer.js is noVNC with the clipboard, bundled; it connects to ../desktop-websockify/
@@ -30,6 +30,7 @@ class DesktopPageHandler(JupyterHandler):
         """The page; words about the state while there is no desktop."""
         desktop = self.workspace.instance(DESKTOP)
         self.set_header("Cache-Control", "no-store")
+        self.set_header("Content-Security-Policy", FRAMED_BY_LAB)
         if desktop is None or desktop.state != "ready":
             self.set_status(503)
             self.finish(notice(desktop))

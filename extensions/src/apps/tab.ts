@@ -91,8 +91,10 @@ export class AppTab extends MainAreaWidget<AppView> {
     this.title.label = file && app?.kind !== 'desktop' ? `${name}: ${file}` : name;
     this.title.caption = [name, target.path ?? '', app?.summary ?? ''].filter(Boolean).join('\n');
     this.name.textContent = file ? `${name}, ${file}` : name;
-    if (app) {
-      this.title.icon = appIcon(this.model, app);
+    if (app && app.id !== this.pictured) {
+      this.pictured = app.id;
+      // the look of a tab's icon; JupyterLab sets it only once, when the tab is added
+      this.title.icon = appIcon(this.model, app).bindprops({ stylesheet: 'mainAreaTab' });
     }
     for (const name of ['reload', 'browser']) {
       this.setEnabled(name, this.content.url !== null);
@@ -107,6 +109,7 @@ export class AppTab extends MainAreaWidget<AppView> {
     }
   }
 
+  private pictured = '';
   private readonly name: HTMLSpanElement;
   private readonly buttons = new Map<string, ToolbarButton>();
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from petrihub_core.errors import Unavailable
 from petrihub_spawner.backends import process_group
 from petrihub_spawner.backends.readiness import wait_ready
 from petrihub_spawner.compile.processes import Process, process
@@ -32,6 +33,7 @@ from petrihub_spawner.stages import (
 from petrihub_spawner.workspace_log import WorkspaceLog
 
 HOST = "127.0.0.1"
+_SCANS = 5
 _PORT_TAKEN_SIGNS = ("address already in use", "port is already in use", "is already in use")
 
 
@@ -61,7 +63,7 @@ class LocalRunner:
         """Run the pod's process and wait until it answers."""
         compiled = process(pod)
         await journal.step("clear")
-        await self.remove(await self.find(pod.ref), grace=0)
+        await self._clean(pod.ref, grace=0)
         try:
             await journal.step("process", port=pod.door.port)
             main = await self._launch(pod, compiled)
@@ -69,15 +71,14 @@ class LocalRunner:
             await self._until_ready(pod, main)
         except BaseException:
             # also when the start was cancelled: nothing may be left of it
-            await asyncio.shield(self._clean(pod.ref))
+            await asyncio.shield(self._clean(pod.ref, grace=0))
             raise
         return Address(HOST, pod.door.port)
 
     async def stop(self, ref: PodRef, *, grace: int, journal: Journal) -> None:
         """End the group, then everything else that bears the workspace's marks."""
         await journal.step("end")
-        await self.remove(await self.find(ref), grace=grace)
-        self._mains.pop(ref.name, None)
+        await self._clean(ref, grace=grace)
 
     async def look(self, ref: PodRef) -> Look:
         """Whether the main process runs, and where it answers."""
@@ -116,9 +117,16 @@ class LocalRunner:
         """The last lines that the workspace wrote."""
         return await asyncio.to_thread(self._log(ref).tail)
 
-    async def _clean(self, ref: PodRef) -> None:
-        await self.remove(await self.find(ref), grace=0)
-        self._mains.pop(ref.name, None)
+    async def _clean(self, ref: PodRef, *, grace: int) -> None:
+        """End everything of the workspace; raises `Unavailable` if something cannot be ended."""
+        for attempt in range(_SCANS):
+            # again until nothing is found: who forks and exits during a scan is not seen by it
+            found = await self.find(ref)
+            if not found:
+                self._mains.pop(ref.name, None)
+                return
+            await self.remove(found, grace=0 if attempt else grace)
+        raise Unavailable("A program of this workspace cannot be ended.", hint=TRY_AGAIN)
 
     async def _recognise(self, ref: PodRef) -> _Main | None:
         bearing = await asyncio.to_thread(

@@ -72,8 +72,7 @@ def ensure_hub_network(deployment: Deployment) -> str:
     """
     engine = Engine(deployment.docker.socket)
     name = external_name("hub", deployment.id)
-    subnet = deployment.docker.hub_subnet
-    gateway = str(next(subnet.hosts()))
+    wanted = deployment.docker.hub_subnet
     try:
         known = engine.call(ASK_WITHIN, "inspect_network", name)
     except EngineRefusal as exc:
@@ -81,11 +80,22 @@ def ensure_hub_network(deployment: Deployment) -> str:
             raise
     else:
         pools = known["IPAM"]["Config"]
-        if pools and pools[0].get("Subnet") == str(subnet):
-            return gateway
+        if pools and (wanted is None or pools[0].get("Subnet") == str(wanted)):
+            # running workspaces know this address: it stays
+            return str(pools[0]["Gateway"])
         engine.call(ACT_WITHIN, "remove_network", name)  # the setting was changed
-    if any(subnet.overlaps(other) for other in networks_of_this_machine()):
-        raise _hub_subnet_taken(subnet)
+    taken = networks_of_this_machine()
+    choices = [wanted] if wanted else candidates(deployment.docker.network_pool, name, taken)
+    for subnet in choices:
+        if not any(subnet.overlaps(other) for other in taken) and _made(
+            engine, name, subnet, {DEPLOYMENT_LABEL: deployment.id}
+        ):
+            return str(next(subnet.hosts()))
+    raise _hub_subnet_taken(wanted or deployment.docker.network_pool)
+
+
+def _made(engine: Engine, name: str, subnet: Network, labels: dict[str, str]) -> bool:
+    """Make the hub's network; False if the engine says that the subnet is taken."""
     try:
         engine.call(
             ACT_WITHIN,
@@ -94,19 +104,19 @@ def ensure_hub_network(deployment: Deployment) -> str:
             driver="bridge",
             check_duplicate=True,
             ipam=_ipam(subnet),
-            labels={DEPLOYMENT_LABEL: deployment.id},
+            labels=labels,
         )
     except EngineRefusal as exc:
         if any(sign in exc.words.lower() for sign in _OVERLAP_SIGNS):
-            raise _hub_subnet_taken(subnet) from exc
+            return False
         raise
-    return gateway
+    return True
 
 
 def _hub_subnet_taken(subnet: Network) -> ConfigError:
     return ConfigError(
         f"The network {subnet} is already used on this machine.",
-        hint="Name another one in petrihub.toml: [docker] hub_subnet.",
+        hint="Name another one in petrihub.toml: [docker] hub_subnet or network_pool.",
     )
 
 

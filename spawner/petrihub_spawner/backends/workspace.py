@@ -210,6 +210,7 @@ class WorkspaceSteps(Configurable):
         intents = self.foundation.intents
         choices = self._judge(self.user_options)
         progress.queued(await intents.start_seconds(choices.profile.id, choices.size.id))
+        progress.step("plan")
         pod = await self.planned_pod(choices)
         self._ref = pod.ref
         row = await intents.begin(

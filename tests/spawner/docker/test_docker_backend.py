@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 from dataclasses import replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 import docker
 import pytest
@@ -13,7 +13,7 @@ from petrihub_core.deployment import DockerSection
 from petrihub_core.errors import ConfigError
 from petrihub_spawner.backends.docker_runner import DockerRunner
 from petrihub_spawner.backends.networks import candidates, ensure_hub_network
-from petrihub_spawner.contract import NOTED, ask, failure, started
+from petrihub_spawner.contract import NOTED, ask, failure, started, until
 from petrihub_spawner.pod.model import Container, Resources
 from petrihub_spawner.stages import StartFailed
 
@@ -59,9 +59,12 @@ async def test_every_container_has_the_hardened_profile(docker_bench, client):
     assert int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 0
     assert status["NoNewPrivs"] == "1"
     assert status["Seccomp"] == "2"
+
     # one network namespace: a helper on loopback is reached from the main container, and only so
-    reach = {"host": "127.0.0.1", "port": 9999}
-    assert await ask(address, "connect", **reach) == "reached"
+    async def reached() -> bool:
+        return await ask(address, "connect", host="127.0.0.1", port=9999) == "reached"
+
+    await until(reached)
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection(address.host, 9999)
 
@@ -144,6 +147,17 @@ def test_the_hub_network_is_made_once_and_its_address_stays(docker_deployment, d
     first = ensure_hub_network(docker_deployment)
     assert first == str(next(docker_deployment.docker.hub_subnet.hosts()))
     assert ensure_hub_network(docker_deployment) == first
+
+
+def test_a_hub_network_that_nobody_named_is_chosen_once(
+    docker_deployment, docker_bench, engine_socket
+):
+    pool = docker_deployment.docker.network_pool
+    unnamed = DockerSection(socket=engine_socket, network_pool=pool)
+    deployment = docker_deployment.model_copy(update={"docker": unnamed})
+    first = ensure_hub_network(deployment)
+    assert IPv4Address(first) in pool
+    assert ensure_hub_network(deployment) == first
 
 
 def test_a_hub_network_that_others_use_is_named(docker_deployment, docker_bench, tmp_path):

@@ -61,8 +61,9 @@ async def test_a_person_starts_uses_and_stops_a_workspace(docker_hub):
 
 
 async def test_what_is_not_on_the_allow_list_is_not_started(docker_hub):
-    answer = await docker_hub.begin("ada", "study", {"profile": "bio-studio", "size": "small"})
-    assert "petrihub/bio is not built yet" in answer.text
+    await docker_hub.begin("ada", "study", {"profile": "bio-studio", "size": "small"})
+    failed = (await docker_hub.events("ada", "study"))[-1]
+    assert "petrihub/bio is not built yet" in failed["message"]
     assert await docker_hub.runner().find() == []
     await docker_hub.ready("ada", "study")
 
