@@ -8,7 +8,8 @@ and the memory of both idle hubs before the first start.
     .venv/bin/python benchmarks/spawn.py --backend local --state DIR [--rounds 5]
 
 `DIR` is the state folder of a PetriHub that was started once with the same backend (its
-environments or images are what both hubs run). Writes docs/benchmarks/spawn-<backend>.json.
+environments or images are what both hubs run). Writes JSON, table and chart
+into docs/benchmarks/.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+from report import write_page
 
 from petrihub_cli import prepare
 from petrihub_cli.product import HUB_CONFIG, NODE, ROOT
@@ -192,7 +194,7 @@ async def measure(stock: Hub, ours: Hub, rounds: int) -> dict[str, object]:
 
 
 def bridge_gateway() -> str:
-    """This machine's address on the engine's default bridge, where stock containers find the hub."""
+    """This machine on the engine's default bridge: where stock containers find the hub."""
     import docker
 
     network = docker.from_env().networks.get("bridge")
@@ -264,6 +266,7 @@ def main() -> None:
     target = ROOT / "docs" / "benchmarks" / f"spawn-{chosen.backend}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(result, indent=2) + "\n")
+    write_page(target)
     print(json.dumps(result, indent=2))
 
 

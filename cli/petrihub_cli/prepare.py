@@ -17,6 +17,7 @@ Say = Callable[[str], None]
 _STAMP = ".petrihub-made-from"
 _STUDIO = ("images/base/studio.txt", "images/bio/analysis.txt")
 _CELLXGENE = ("images/bio/cellxgene.txt",)
+_MEND_CELLXGENE = "images/bio/mend-cellxgene"
 
 
 def _fingerprint(files: Iterable[Path]) -> str:
@@ -88,7 +89,9 @@ def _environment(
     shutil.rmtree(fresh, ignore_errors=True)
     what = f"Making the Python environment {folder.name!r}"
     # relocatable: the environment is made beside the old one and moved into its place
-    _run([_uv(), "venv", "--relocatable", "--python", sys.executable, fresh], log, what)
+    # the requirement files are locked for 3.11; uv finds or brings one where ours is newer
+    python = sys.executable if sys.version_info[:2] == (3, 11) else "3.11"
+    _run([_uv(), "venv", "--relocatable", "--python", python, fresh], log, what)
     install: list[str | Path] = [_uv(), "pip", "install", "--python", fresh / "bin" / "python"]
     for requirement in requirements:
         install += ["--requirement", ROOT / requirement]
@@ -138,10 +141,11 @@ def local_environments(deployment: Deployment, say: Say) -> None:
         (studio / _STAMP).write_text(fingerprint)
 
     cellxgene = deployment.environments / "cellxgene"
-    fingerprint = _fingerprint(ROOT / name for name in _CELLXGENE)
+    fingerprint = _fingerprint(ROOT / name for name in (*_CELLXGENE, _MEND_CELLXGENE))
     if not _is_made(cellxgene, fingerprint):
         say("Installing CELLxGENE")
         _environment(cellxgene, _CELLXGENE, [], log)
+        _run([ROOT / _MEND_CELLXGENE, cellxgene], log, "Preparing CELLxGENE")
         (cellxgene / _STAMP).write_text(fingerprint)
 
 

@@ -6,6 +6,7 @@ deployment's marks are touched, and none that the hub knows or that a running hu
 
 import asyncio
 import os
+import signal
 from dataclasses import dataclass, field
 
 from sqlalchemy import select
@@ -203,6 +204,10 @@ async def run_forever(deployment: Deployment) -> None:
     reconciler = Reconciler(foundation, make_runner(deployment), hub)
     silent_since = None
     loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # set here, since a hub that was started in the background passes on an ignored Ctrl-C
+        loop.add_signal_handler(number, task.cancel if task else loop.stop)
     try:
         while os.getppid() == hub_process:
             pause = await _round(reconciler)
@@ -213,6 +218,8 @@ async def run_forever(deployment: Deployment) -> None:
             await _sleep_beside(hub_process, SOON if pause is None else pause)
     except OutOfDate:
         log.info("another hub has taken over")
+    except asyncio.CancelledError:
+        log.info("asked to end")
     finally:
         await hub.close()
         await foundation.database.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+
 from tests.platform import free_port, petrihub, start_up
 
 pytestmark = pytest.mark.timeout(1800)

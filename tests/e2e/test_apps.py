@@ -103,3 +103,32 @@ def test_an_app_opens(
         marie.wait_for_timeout(15_000)  # a picture for people; windows of Java come late
     studio.shot(marie, f"app-{app['id']}")
     assert states(studio, marie)[title]["state"] == "ready"
+
+
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [
+        ("IGV", "pPCP1_reads.bam"),
+        ("IGV", "pPCP1_variants.vcf"),
+        ("ImageJ", "cell.tif"),
+        ("CELLxGENE", "pbmc68k_reduced.h5ad"),
+    ],
+)
+def test_a_right_click_opens_the_file_in_its_app(
+    studio: Studio, marie: Page, title: str, name: str
+) -> None:
+    if states(studio, marie)[title]["state"] == "unavailable":
+        assert studio.backend == "local", "a container has them all"
+        return
+    marie.goto(f"{base(studio)}/lab/tree/Welcome/Examples?reset")
+    marie.locator(".jp-DirListing-item", has_text=name).first.click(button="right", timeout=60_000)
+    marie.get_by_role("menuitem", name=f"Open in {title}").click()
+    expect(marie.locator(".petrihub-Frame:visible > iframe")).to_be_visible(timeout=START_MS)
+
+    def opened() -> list[tuple[str, str]]:
+        instances = states(studio, marie)[title]["instances"]
+        return [(i["path"], i["state"]) for i in instances]  # type: ignore[index]
+
+    assert (f"Welcome/Examples/{name}", "ready") in opened()
+    marie.wait_for_timeout(4_000)  # a picture for people
+    studio.shot(marie, f"open-{name}")
