@@ -17,6 +17,7 @@ Say = Callable[[str], None]
 _STAMP = ".petrihub-made-from"
 _STUDIO = ("images/base/studio.txt", "images/bio/analysis.txt")
 _CELLXGENE = ("images/bio/cellxgene.txt",)
+_SHINY = "images/bio/rootfs/usr/local/bin/petrihub-shiny"
 _MEND_CELLXGENE = "images/bio/mend-cellxgene"
 
 
@@ -129,14 +130,15 @@ def local_environments(deployment: Deployment, say: Say) -> None:
 
     studio = deployment.environments / "studio"
     welcome = _files(ROOT / "catalog" / "notebooks")
-    sources = [*(ROOT / name for name in _STUDIO), *_files(ROOT / "extensions"), *welcome]
+    sources = [ROOT / name for name in (*_STUDIO, _SHINY)]
+    sources += [*_files(ROOT / "extensions"), *welcome]
     fingerprint = _fingerprint(sources)
     if not _is_made(studio, fingerprint):
         say("Building the JupyterLab extension")
         wheel = _extension_wheel(deployment.environments / "wheels", log)
         say("Installing JupyterLab and the analysis packages (several minutes on first use)")
         _environment(studio, _STUDIO, [wheel], log)
-        _add_r_kernel(studio, log)
+        _add_r(studio, log)
         shutil.copytree(ROOT / "catalog" / "notebooks", studio / "share/petrihub/welcome")
         (studio / _STAMP).write_text(fingerprint)
 
@@ -149,22 +151,27 @@ def local_environments(deployment: Deployment, say: Say) -> None:
         (cellxgene / _STAMP).write_text(fingerprint)
 
 
-def _add_r_kernel(studio: Path, log: Path) -> None:
-    """Register this machine's R as a kernel, if R has IRkernel; else R stays away, not broken."""
+def _add_r(studio: Path, log: Path) -> None:
+    """Make this machine's R a kernel and its Shiny an app, where R has the packages for it.
+
+    What it lacks stays away, so that the launcher greys it instead of showing a broken tile.
+    """
     rscript = shutil.which("Rscript")
     if rscript is None:
         return
-    with log.open("ab") as out:
-        subprocess.run(
-            [
-                rscript,
-                "-e",
-                "if (requireNamespace('IRkernel', quietly = TRUE)) "
-                f"IRkernel::installspec(user = FALSE, prefix = {str(studio)!r})",
-            ],
-            env={**os.environ, "PATH": f"{studio / 'bin'}{os.pathsep}{os.environ['PATH']}"},
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
+    environment = {**os.environ, "PATH": f"{studio / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+
+    def holds(expression: str) -> bool:
+        with log.open("ab") as out:
+            return not subprocess.run(
+                [rscript, "--vanilla", "-e", expression],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                check=False,
+            ).returncode
+
+    holds(f"IRkernel::installspec(user = FALSE, prefix = {str(studio)!r})")
+    if holds("library(shiny)"):
+        shutil.copy2(ROOT / _SHINY, studio / "bin")

@@ -115,10 +115,10 @@ def _judged(app: AppDescriptor, path: str) -> AppDescriptor:
     absent = [program for program in app.requires if shutil.which(program, path=path) is None]
     if not absent or app.unavailable:
         return app
-    # `missing` is for images: there another profile helps, here it does not
+    what = app.missing or f"{app.title} needs {' and '.join(absent)}."
     why = (
-        f"{app.title} needs {' and '.join(absent)}, which this machine does not have. "
-        "Ask the administrator to install it, or to run PetriHub with containers."
+        f"{what} Ask the administrator to install it on this machine, "
+        "or to run PetriHub with containers."
     )
     return app.model_copy(update={"unavailable": why})
 

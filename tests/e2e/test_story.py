@@ -1,13 +1,14 @@
 """The story of the first studio, as people live it: points 2, 3, 5 and 6, on both backends."""
 
 import re
+import subprocess
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.lab import START_MS, new_workspace, press_start, run_all
 from tests.e2e.studio import Studio, choose_password
-from tests.platform import PASSWORD
+from tests.platform import PASSWORD, petrihub
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1800)]
 
@@ -147,3 +148,18 @@ def test_nobody_enters_another_persons_workspace(studio: Studio, ada: Page) -> N
     assert answer is not None
     assert answer.status in {403, 404}
     assert "Welcome" not in answer.text()
+
+
+def test_a_lost_password_is_recovered_by_the_operator(studio: Studio, ada: Page) -> None:
+    said = subprocess.run(
+        petrihub("admin", "reset", "ada", "--state", studio.up.state),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    page = studio.browser.new_context().new_page()
+    page.goto(said.strip().rsplit(" ", 1)[1])
+    choose_password(page, None)
+    expect(page).to_have_url(re.compile("/hub/home"))
+    # whoever was signed in with the old password is not any more
+    assert ada.request.get(home(studio), max_redirects=0).status == 302
