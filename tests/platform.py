@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,9 +53,12 @@ class Up:
 
     @property
     def first_admin(self) -> str:
-        found = FIRST_ADMIN.search(self.text)
-        assert found, self.text
-        return found[1]
+        # the line after the one that says ready: it may still be on its way
+        for _ in range(100):
+            if found := FIRST_ADMIN.search(self.text):
+                return found[1]
+            time.sleep(0.1)
+        raise AssertionError(self.text)
 
     def interrupt(self) -> int:
         """Ctrl-C; the exit code."""

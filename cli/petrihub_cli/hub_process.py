@@ -31,21 +31,34 @@ class HubProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def end_abandoned(self) -> bool:
-        """Kill a hub that an earlier `petrihub up` left behind; its workspaces live on.
+        """Kill a hub and a proxy that an earlier run left behind; their workspaces live on.
 
-        A pid alone proves nothing (it may be another program's by now), so the moment at which the
-        process began is compared too.
+        True if there was one. A pid alone proves nothing, since it may be another program's by now.
         """
+        found = [each for each in (self._earlier_hub(), self._earlier_proxy()) if each]
+        for process in found:
+            process.kill()
+            process.wait(10)
+        return bool(found)
+
+    def _earlier_hub(self) -> psutil.Process | None:
         try:
             known = json.loads(self._record.read_text())
             process = psutil.Process(known["pid"])
-            if abs(process.create_time() - known["began"]) > 1:
-                return False
-            process.kill()
-            process.wait(10)
+            began: float = process.create_time()
+            return process if abs(began - known["began"]) < 1 else None
         except (OSError, ValueError, KeyError, psutil.Error):
-            return False
-        return True
+            return None
+
+    def _earlier_proxy(self) -> psutil.Process | None:
+        """The proxy that the hub noted; it outlives a hub that was killed, and holds the port."""
+        try:
+            pid = (self._deployment.state / "proxy.pid").read_text().split()[0]
+            process = psutil.Process(int(pid))
+            ours = str(self._deployment.state / "proxy") in " ".join(process.cmdline())
+            return process if ours else None
+        except (OSError, ValueError, IndexError, psutil.Error):
+            return None
 
     def start(self, more: dict[str, str]) -> None:
         """Start the hub with its output in `log`; the environment is built, plus `more`."""

@@ -99,17 +99,23 @@ async def _announce(deployment: Deployment, wishes: Wishes, console: Console) ->
         await asyncio.to_thread(webbrowser.open, to_open)
 
 
-async def _until_asked_to_stop(hub: HubProcess) -> int:
-    """0 when somebody pressed Ctrl-C; the hub's exit code when it ended by itself."""
+async def _serve(hub: HubProcess, deployment: Deployment, wishes: Wishes, console: Console) -> int:
+    """Until somebody presses Ctrl-C: 0; until the hub ends by itself: its exit code."""
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, asked.set)
-    waiting = [asyncio.create_task(asked.wait()), asyncio.create_task(hub.wait())]
-    done, pending = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+
+    async def serving() -> int:
+        await hub.ready(_READY_SECONDS)
+        await _announce(deployment, wishes, console)
+        return await hub.wait() or 1
+
+    tasks = [asyncio.create_task(asked.wait()), asyncio.create_task(serving())]
+    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in pending:
         task.cancel()
-    return 0 if waiting[0] in done else int(waiting[1].result()) or 1
+    return 0 if tasks[0] in done else int(tasks[1].result())
 
 
 async def up(wishes: Wishes, console: Console) -> int:
@@ -131,9 +137,7 @@ async def up(wishes: Wishes, console: Console) -> int:
             await _prepare(deployment, wishes, engine, console)
             hub.start({"DOCKER_HOST": engine.url} if engine else {})
             try:
-                await hub.ready(_READY_SECONDS)
-                await _announce(deployment, wishes, console)
-                code = await _until_asked_to_stop(hub)
+                code = await _serve(hub, deployment, wishes, console)
                 console.print("Stopping PetriHub")
             finally:
                 await hub.stop()

@@ -4,11 +4,17 @@ browser    Chromium, for one test file
 studio     a whole PetriHub on one backend with its first admin signed up, for one test file
 """
 
+import asyncio
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
+import docker
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
+
+from petrihub_cli.engine import find_engine
+from petrihub_spawner.pod.model import DEPLOYMENT_LABEL
 
 from tests.e2e.studio import Studio, choose_password
 from tests.platform import BROWSER_FLAGS, free_port, start_up
@@ -39,3 +45,19 @@ def studio(
     yield Studio(request.param, run, browser, context)
     context.close()
     assert run.interrupt() == 0
+    if request.param == "docker":
+        forget((run.state / "deployment-id").read_text().strip())
+
+
+def forget(deployment: str) -> None:
+    """Remove what a deployment keeps on purpose when it stops: homes and the hub's network."""
+    # the browser's driver runs a loop in this thread, so ours gets a thread of its own
+    with ThreadPoolExecutor(1) as thread:
+        engine = thread.submit(asyncio.run, find_engine()).result()
+    if engine is None:  # `up` had started it and has stopped it
+        return
+    client = docker.DockerClient(base_url=engine.url)
+    mine = {"label": f"{DEPLOYMENT_LABEL}={deployment}"}
+    assert client.containers.list(all=True, filters=mine) == []
+    for left in (*client.networks.list(filters=mine), *client.volumes.list(filters=mine)):
+        left.remove()

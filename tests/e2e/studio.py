@@ -19,9 +19,10 @@ class Studio:
     browser: Browser
     admin: BrowserContext
 
-    def shot(self, page: Page, name: str) -> None:
+    def shot(self, page: Page, name: str, *, settle_ms: int = 0) -> None:
         """Keep a picture, for people to look at, where PETRIHUB_SHOTS says."""
         if folder := os.environ.get("PETRIHUB_SHOTS"):
+            page.wait_for_timeout(settle_ms)
             Path(folder).mkdir(parents=True, exist_ok=True)
             page.screenshot(path=Path(folder) / f"{self.backend}-{name}.png")
 

@@ -99,15 +99,24 @@ def test_an_app_opens(
     marie.locator(".jp-Launcher").get_by_text(title, exact=True).click()
     frame = marie.frame_locator(".lm-DockPanel-widget:not(.lm-mod-hidden) iframe")
     shows(frame)
-    if title in {"IGV", "ImageJ", "Jalview"}:
-        marie.wait_for_timeout(15_000)  # a picture for people; windows of Java come late
-    studio.shot(marie, f"app-{app['id']}")
-    assert states(studio, marie)[title]["state"] == "ready"
+    wait_until_ready(studio, marie, title)
+    studio.shot(marie, f"app-{app['id']}", settle_ms=10_000)
+
+
+def wait_until_ready(studio: Studio, page: Page, title: str) -> None:
+    """Return when the app is ready; the desktop is seen before the program in it is."""
+    for _ in range(240):
+        app = states(studio, page)[title]
+        if app["state"] == "ready":
+            return
+        assert app["state"] == "starting", app["reason"]
+        page.wait_for_timeout(500)
+    pytest.fail(f"{title} is still starting")
 
 
 def wait_until_open(studio: Studio, page: Page, title: str, name: str) -> None:
     """Return when the app says that this file is open in it."""
-    for _ in range(240):  # the desktop is seen before the program in it is ready
+    for _ in range(240):
         app = states(studio, page)[title]
         instances: list[dict[str, str]] = app["instances"]  # type: ignore[assignment]
         if title == "IGV":  # shows many files in one window: what it loaded stands in its log
@@ -142,5 +151,4 @@ def test_a_right_click_opens_the_file_in_its_app(
     marie.get_by_role("menuitem", name=f"Open in {title}").click()
     expect(marie.locator(".petrihub-Frame:visible > iframe")).to_be_visible(timeout=START_MS)
     wait_until_open(studio, marie, title, name)
-    marie.wait_for_timeout(4_000)  # a picture for people
-    studio.shot(marie, f"open-{name}")
+    studio.shot(marie, f"open-{name}", settle_ms=5_000)

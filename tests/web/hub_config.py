@@ -83,7 +83,7 @@ class HeldSpawner(SimpleLocalProcessSpawner):
         profile = read_choices(self.user_options, deployment).profile.id
         self.journey.queued(SECONDS if profile == "bio-studio" else None)
         await self._held("queued")
-        self.journey.step("clear")
+        self.journey.step("plan")
         if profile == "full":
             raise StartFailed(
                 "The disk is full.", stage=Stage.PREPARING, hint="Ask the administrator."
