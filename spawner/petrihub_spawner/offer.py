@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from petrihub_core.apps import AppDescriptor
-from petrihub_core.deployment import Deployment, Profile, Size
+from petrihub_core.deployment import Deployment, Profile
 from petrihub_core.intents import Intents
 from petrihub_core.records import WorkspaceImage
+from petrihub_core.web import size_words
 from petrihub_spawner.planner import image_apps, image_problem, local_apps, studio_problem
 
 
@@ -136,13 +137,7 @@ async def _size(
     return SizeOffer(
         id=size.id,
         title=size.title,
-        words=size_words(size),
+        words=size_words(size.cpu, size.memory_gib),
         estimate_seconds=seconds,
         usual="" if seconds is None else f"usually about {max(1, round(seconds))} s",
     )
-
-
-def size_words(size: Size) -> str:
-    """CPU and memory in words."""
-    cores = "1 CPU core" if size.cpu == 1 else f"{size.cpu:g} CPU cores"
-    return f"{cores}, {size.memory_gib:g} GiB memory"

@@ -4,13 +4,14 @@ import os
 import signal
 import socket
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
-from tests.platform import free_port, petrihub, start_up
+from tests.platform import Up, free_port, petrihub, start_up
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -29,10 +30,25 @@ def processes_of(state: Path) -> list[str]:
     return found
 
 
-def test_from_nothing_to_ready_and_back(tmp_path: Path) -> None:
+@pytest.fixture
+def start() -> Iterator[Callable[[Path, int], Up]]:
+    """`petrihub up` on the local backend; what a failed test leaves running is ended."""
+    runs: list[Up] = []
+
+    def start_local(state: Path, port: int) -> Up:
+        runs.append(start_up(state, "local", port))
+        return runs[-1]
+
+    yield start_local
+    for run in runs:
+        if run.process.poll() is None:
+            run.interrupt()
+
+
+def test_from_nothing_to_ready_and_back(tmp_path: Path, start: Callable[[Path, int], Up]) -> None:
     state = tmp_path / "state"
     port = free_port()
-    run = start_up(state, "local", port)
+    run = start(state, port)
     assert run.url == f"http://127.0.0.1:{port}"
     assert run.first_admin.startswith(f"http://127.0.0.1:{port}/hub/welcome#")
     assert httpx.get(run.url, follow_redirects=True).status_code == 200
@@ -54,25 +70,27 @@ def test_from_nothing_to_ready_and_back(tmp_path: Path) -> None:
     assert processes_of(state) == []
 
 
-def test_a_hub_left_behind_is_taken_over(tmp_path: Path) -> None:
+def test_a_hub_left_behind_is_taken_over(tmp_path: Path, start: Callable[[Path, int], Up]) -> None:
     state = tmp_path / "state"
     port = free_port()
-    first = start_up(state, "local", port)
+    first = start(state, port)
     first.process.send_signal(signal.SIGKILL)
     first.process.wait()
     assert processes_of(state), "the hub was meant to outlive its command"
 
-    second = start_up(state, "local", port)
+    second = start(state, port)
     assert second.url == first.url
     assert "left behind" in second.text
     assert second.interrupt() == 0
     assert processes_of(state) == []
 
 
-def test_a_taken_port_is_named_and_nothing_is_started(tmp_path: Path) -> None:
+def test_a_taken_port_is_named_and_nothing_is_started(
+    tmp_path: Path, start: Callable[[Path, int], Up]
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        run = start_up(tmp_path / "state", "local", port)
+        run = start(tmp_path / "state", port)
         assert run.process.wait(60) == 1
     assert f"Port {port}" in run.text
     assert "--port" in run.text
