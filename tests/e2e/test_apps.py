@@ -123,7 +123,9 @@ def wait_until_open(studio: Studio, page: Page, title: str, name: str) -> None:
             log = page.request.get(f"{base(studio)}/petrihub/api/apps/igv/log").text()
             opened = name in log and app["state"] == "ready"
         else:
-            opened = any(i["path"].endswith(name) and i["state"] == "ready" for i in instances)
+            opened = any(
+                (i["path"] or "").endswith(name) and i["state"] == "ready" for i in instances
+            )
         if opened:
             return
         assert app["state"] != "failed", app["reason"]
