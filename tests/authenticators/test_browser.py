@@ -14,18 +14,10 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from petrihub_authenticators import bootstrap
 
+from tests.platform import BROWSER_FLAGS
+
 pytestmark = pytest.mark.browser
 PASSWORD = "correct zebra paper clip"
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 SHOTS = os.environ.get("PETRIHUB_TEST_SHOTS")
 
 
@@ -38,7 +30,7 @@ def first_link(fresh_hub) -> str:
 @pytest.fixture
 def browser(chromium: str) -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        running = playwright.chromium.launch(executable_path=chromium, args=BROWSER_FLAGS)
         yield running
         running.close()
 

@@ -12,11 +12,9 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, async_playwright, expect
 
+from tests.platform import BROWSER_FLAGS
+
 CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
 TOKEN = "a-token-for-tests"
 SECONDS = 1000.0  # Playwright counts in ms
 APPS = Path(__file__).parent / "apps"
@@ -59,7 +57,7 @@ async def lab(running: Any, client_of: Callable[..., Any]) -> AsyncIterator[Page
     """JupyterLab with a fresh layout; apps are stopped afterwards, and no page error is allowed."""
     errors: list[str] = []
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=BROWSER_FLAGS)
         page = await browser.new_page(viewport={"width": 1280, "height": 800})
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.set_default_timeout(60 * SECONDS)

@@ -19,17 +19,9 @@ from urllib.request import urlopen
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
+from tests.platform import BROWSER_FLAGS
+
 HERE = Path(__file__).parent
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 TOML = """
 name = "Rosalind lab"
 [workspaces]
@@ -132,7 +124,7 @@ def browser(chromium: str) -> Iterator[Browser]:
     """Debian's Chromium, without a window."""
     expect.set_options(timeout=30_000)  # the machine may be busy
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        launched = playwright.chromium.launch(executable_path=chromium, args=BROWSER_FLAGS)
         yield launched
         launched.close()
 
