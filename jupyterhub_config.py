@@ -6,14 +6,16 @@ JupyterHub runs it at start; everything that an operator sets stands in `petrihu
 import os
 import sys
 
+from petrihub_authenticators.door import may_administer
 from petrihub_authenticators.door import template_paths as sign_in_templates
 from petrihub_cli.product import NODE
 from petrihub_cli.state import inner_ports, keys
 from petrihub_core.deployment import BOOT_VARIABLE, CONFIG_VARIABLE, read_deployment
 from petrihub_core.logs import configure_logs
 from petrihub_core.records import new_id
-from petrihub_core.web import static_handlers, template_vars
+from petrihub_core.web import PORTAL_PREFIX, static_handlers, template_vars
 from petrihub_core.web import template_paths as frame_templates
+from petrihub_portal.registration import custom_scopes, hub_roles, hub_service
 
 c = get_config()  # given by JupyterHub
 
@@ -58,26 +60,39 @@ c.JupyterHub.redirect_to_server = False
 # -- pages
 c.JupyterHub.template_paths = [*sign_in_templates(), *frame_templates()]
 c.JupyterHub.extra_handlers = static_handlers()
-c.JupyterHub.template_vars = template_vars(deployment)
+c.JupyterHub.template_vars = {
+    **template_vars(deployment),
+    "ph_may_administer": may_administer,
+}
+c.JupyterHub.default_url = PORTAL_PREFIX
 
 # -- helpers of ours
+inherited = {
+    BOOT_VARIABLE: boot,
+    CONFIG_VARIABLE: os.environ[CONFIG_VARIABLE],
+    **{name: os.environ[name] for name in ("PATH", "DOCKER_HOST") if name in os.environ},
+}
 c.JupyterHub.services = [
     {
         "name": "petrihub-reconciler",
         "command": [sys.executable, "-m", "petrihub_cli.main", "reconcile"],
         "api_token": secret["reconciler_token"],
-        "environment": {
-            BOOT_VARIABLE: boot,
-            CONFIG_VARIABLE: os.environ[CONFIG_VARIABLE],
-            **{name: os.environ[name] for name in ("PATH", "DOCKER_HOST") if name in os.environ},
-        },
-    }
+        "environment": inherited,
+    },
+    hub_service(
+        [sys.executable, "-m", "petrihub_cli.main", "portal"],
+        ports["portal"],
+        secret["portal_token"],
+        inherited,
+    ),
 ]
+c.JupyterHub.custom_scopes = custom_scopes()
 c.JupyterHub.load_roles = [
+    *hub_roles(),
     {
         "name": "petrihub-reconciler",
         "description": "Sees every workspace's state and ends what nobody owns",
         "scopes": ["list:users", "read:servers", "admin:server_state", "delete:servers"],
         "services": ["petrihub-reconciler"],
-    }
+    },
 ]

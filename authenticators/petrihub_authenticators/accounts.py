@@ -1,7 +1,7 @@
 """What administrators do with people. Every change is checked and audited in its transaction.
 
-Promises: only an active administrator acts, whatever the hub still believes; there is always an
-administrator left; nobody locks themselves out.
+Promises: nobody acts on somebody who may do more than they; there is always a super admin left;
+nobody locks themselves out.
 """
 
 from collections.abc import Sequence
@@ -11,13 +11,21 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from petrihub_authenticators import links, throttle
-from petrihub_authenticators.admission import ADMIN, ROLES
 from petrihub_authenticators.links import Kind
 from petrihub_core import audit
-from petrihub_core.errors import Conflict, NotAllowed, NotFound, Refused
+from petrihub_core.errors import Conflict, NotFound, Refused
 from petrihub_core.names import normalise_username
 from petrihub_core.people import LOCAL_ISSUER, by_username, person_for
 from petrihub_core.records import Account, Person, SignInLink, new_id
+from petrihub_core.roles import (
+    RESEARCHER,
+    Actor,
+    Permission,
+    keep_one_super_admin,
+    require_grantable,
+    require_reach,
+    set_roles,
+)
 
 OPERATOR = "operator"  # the actor of what is done on the command line
 
@@ -37,15 +45,6 @@ class PersonLine:
         return "active" if self.has_password or self.person.issuer != LOCAL_ISSUER else "invited"
 
 
-async def require_admin(session: AsyncSession, actor: str) -> None:
-    """Raise `NotAllowed` unless `actor` is an active administrator at this moment."""
-    person = await by_username(session, actor)
-    if person is None or not person.active or person.role != ADMIN:
-        raise NotAllowed(
-            "Only administrators can manage people.", hint="Ask one if you need something changed."
-        )
-
-
 async def everyone(session: AsyncSession) -> Sequence[PersonLine]:
     """All people by name."""
     rows = await session.execute(
@@ -56,35 +55,41 @@ async def everyone(session: AsyncSession) -> Sequence[PersonLine]:
     return [PersonLine(person, account is not None) for person, account in rows]
 
 
-async def add(session: AsyncSession, actor: str, *, name: str, role: str) -> str:
+async def add(session: AsyncSession, actor: Actor, *, name: str, role: str) -> str:
     """The code of an invitation; with a name, the account is there at once and waits for it.
 
-    Raises `Refused` for a wrong name or role, `Conflict` if the name is taken.
+    Raises `Refused` for a wrong name or role, `NotAllowed` for a role beyond the actor's own,
+    `Conflict` if the name is taken.
     """
-    await require_admin(session, actor)
-    if role not in ROLES:
-        raise Refused("There is no such role.", hint=f"Choose one of: {', '.join(ROLES)}.")
+    actor.require(Permission.PEOPLE_WRITE)
+    if role != RESEARCHER:
+        actor.require(Permission.ROLES_WRITE)
+        require_grantable(actor, [role])
     if not name.strip():
-        return await links.make(session, Kind.INVITE, by=actor, role=role)
+        return await links.make(session, Kind.INVITE, by=actor.name, role=role)
     username = normalise_username(name)
     if await by_username(session, username) is not None:
         raise Conflict(f"There is already somebody with the name {username!r}.")
-    await person_for(session, LOCAL_ISSUER, new_id(), username=username, role=role)
+    person = await person_for(session, LOCAL_ISSUER, new_id(), username=username)
     await audit.record(
-        session, actor=actor, action="account.made", target=username, detail={"role": role}
+        session, actor=actor.name, action="account.made", target=username, detail={"role": role}
     )
-    return await links.make(session, Kind.INVITE, by=actor, role=role, username=username)
+    if role != RESEARCHER:
+        await set_roles(session, actor, person, [role])
+    return await links.make(session, Kind.INVITE, by=actor.name, role=role, username=username)
 
 
-async def new_link(session: AsyncSession, actor: str, name: str) -> str:
+async def new_link(session: AsyncSession, actor: Actor, name: str) -> str:
     """The code with which this person sets a (new) password; earlier ones stop working."""
-    await require_admin(session, actor)
-    return await link_for(session, name, by=actor)
+    actor.require(Permission.PEOPLE_WRITE)
+    # whoever holds the link is that person: it must not lead upwards
+    await require_reach(session, actor, await find(session, name))
+    return await link_for(session, name, by=actor.name)
 
 
 async def link_for(session: AsyncSession, name: str, *, by: str) -> str:
     """As `new_link`, for callers that have shown their right in another way (the command line)."""
-    person = await _person(session, name)
+    person = await find(session, name)
     if not person.active:
         raise Conflict(f"{person.username} is deactivated.", hint="Activate the account first.")
     if person.issuer != LOCAL_ISSUER:
@@ -92,59 +97,42 @@ async def link_for(session: AsyncSession, name: str, *, by: str) -> str:
     known = await session.get(Account, person.id) is not None
     await throttle.forget(session, throttle.account_key(person.username))
     return await links.make(
-        session,
-        Kind.RESET if known else Kind.INVITE,
-        by=by,
-        role=person.role,
-        username=person.username,
+        session, Kind.RESET if known else Kind.INVITE, by=by, username=person.username
     )
 
 
-async def set_role(session: AsyncSession, actor: str, name: str, role: str) -> Person:
-    """The person with the new role; raises `Conflict` if no administrator would be left."""
-    await require_admin(session, actor)
-    admins = await _admins(session)
-    person = await _person(session, name)
-    if role not in ROLES:
-        raise Refused("There is no such role.", hint=f"Choose one of: {', '.join(ROLES)}.")
-    if role != ADMIN:
-        _keep_one(admins, person)
-    person.role = role
-    await audit.record(
-        session, actor=actor, action="person.role", target=person.username, detail={"role": role}
-    )
-    return person
-
-
-async def deactivate(session: AsyncSession, actor: str, name: str) -> Person:
+async def deactivate(session: AsyncSession, actor: Actor, name: str) -> Person:
     """The person, who may not enter any more; their open links are closed."""
-    await require_admin(session, actor)
-    admins = await _admins(session)
-    person = await _person(session, name)
-    if person.username == actor:
+    actor.require(Permission.PEOPLE_WRITE)
+    person = await find(session, name)
+    if person.username == actor.name:
         raise Conflict(
             "You cannot deactivate yourself.", hint="Another administrator can do that for you."
         )
-    _keep_one(admins, person)
+    await require_reach(session, actor, person)
+    await keep_one_super_admin(session, person)
     person.active = False
     await links.close_all_of(session, person.username)
-    await audit.record(session, actor=actor, action="person.deactivated", target=person.username)
+    await audit.record(
+        session, actor=actor.name, action="person.deactivated", target=person.username
+    )
     return person
 
 
-async def activate(session: AsyncSession, actor: str, name: str) -> Person:
+async def activate(session: AsyncSession, actor: Actor, name: str) -> Person:
     """The person, who may enter again with the password they had."""
-    await require_admin(session, actor)
-    person = await _person(session, name)
+    actor.require(Permission.PEOPLE_WRITE)
+    person = await find(session, name)
+    await require_reach(session, actor, person)
     person.active = True
-    await audit.record(session, actor=actor, action="person.activated", target=person.username)
+    await audit.record(session, actor=actor.name, action="person.activated", target=person.username)
     return person
 
 
-async def withdraw(session: AsyncSession, actor: str, link_id: str) -> None:
+async def withdraw(session: AsyncSession, actor: Actor, link_id: str) -> None:
     """Close an open invitation."""
-    await require_admin(session, actor)
-    await links.revoke(session, link_id, by=actor)
+    actor.require(Permission.PEOPLE_WRITE)
+    await links.revoke(session, link_id, by=actor.name)
 
 
 async def invitations(session: AsyncSession) -> Sequence[SignInLink]:
@@ -152,7 +140,8 @@ async def invitations(session: AsyncSession) -> Sequence[SignInLink]:
     return await links.open_invitations(session)
 
 
-async def _person(session: AsyncSession, name: str) -> Person:
+async def find(session: AsyncSession, name: str) -> Person:
+    """The person with this name; raises `NotFound`."""
     try:
         username = normalise_username(name)
     except Refused as exc:
@@ -161,23 +150,3 @@ async def _person(session: AsyncSession, name: str) -> Person:
     if person is None:
         raise NotFound(f"There is nobody with the name {username!r}.")
     return person
-
-
-async def _admins(session: AsyncSession) -> Sequence[Person]:
-    """All active administrators, locked: two who remove each other at once must wait in line."""
-    rows = await session.scalars(
-        select(Person)
-        .where(Person.role == ADMIN, Person.active)
-        .order_by(Person.id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-    return list(rows)
-
-
-def _keep_one(admins: Sequence[Person], leaving: Person) -> None:
-    if [person.id for person in admins] == [leaving.id]:
-        raise Conflict(
-            f"{leaving.username} is the only administrator.",
-            hint="Make somebody else an administrator first.",
-        )

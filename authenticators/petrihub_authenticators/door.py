@@ -9,6 +9,7 @@ from typing import Any
 
 from jupyterhub.auth import Authenticator
 from jupyterhub.utils import url_path_join
+from sqlalchemy.ext.asyncio import AsyncSession
 from traitlets import default
 
 from petrihub_authenticators import pkce
@@ -26,6 +27,8 @@ from petrihub_core.deployment import Deployment, read_deployment
 from petrihub_core.errors import NotAllowed, Refused
 from petrihub_core.names import normalise_username
 from petrihub_core.people import LOCAL_ISSUER, by_username
+from petrihub_core.records import Person
+from petrihub_core.roles import permissions_of
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _REFRESH_AGE = 60  # seconds; the longest that a deactivated person's open page still works
@@ -34,6 +37,17 @@ _REFRESH_AGE = 60  # seconds; the longest that a deactivated person's open page 
 def template_paths() -> list[str]:
     """Folders for `JupyterHub.template_paths`; before the frame's, which has a page.html for us."""
     return [str(_TEMPLATES)]
+
+
+_panel_names: set[str] = set()  # who may open the admin panel, as of their last refresh
+
+
+def may_administer(user: Any) -> bool:
+    """Whether the hub's pages show this person the way to the admin panel.
+
+    JupyterHub calls what is callable in `template_vars` with the user, who may be None.
+    """
+    return user is not None and user.name in _panel_names
 
 
 class PetriHubAuthenticator(Authenticator):  # type: ignore[misc] # JupyterHub has no types
@@ -115,6 +129,7 @@ class PetriHubAuthenticator(Authenticator):  # type: ignore[misc] # JupyterHub h
         async with self.database.session() as session:
             person = await by_username(session, identity.username)
             admission = admit(identity, person, self.rules)
+            await _remember_panel(session, person)
             await audit.record(
                 session,
                 actor=identity.username,
@@ -125,7 +140,7 @@ class PetriHubAuthenticator(Authenticator):  # type: ignore[misc] # JupyterHub h
             )
         if not admission.allowed:
             raise NotAllowed(admission.reason)
-        return {"name": identity.username, "admin": admission.admin, "admission": admission}
+        return {"name": identity.username, "admin": False, "admission": admission}
 
     def check_allowed(self, username: str, authentication: Any = None) -> bool:
         """Deny by default: only what `welcome` admitted."""
@@ -133,9 +148,10 @@ class PetriHubAuthenticator(Authenticator):  # type: ignore[misc] # JupyterHub h
         return isinstance(admission, Admission) and admission.allowed
 
     async def refresh_user(self, user: Any, handler: Any = None) -> bool | dict[str, Any]:
-        """Whether the person is still active; with their role if the hub has an older one."""
-        async with self.database.session() as session:
+        """Whether the person is still active."""
+        async with self.database.reading() as session:
             person = await by_username(session, user.name)
+            await _remember_panel(session, person)
         if handler is not None and not hasattr(handler, "_token_authenticated"):
             # JupyterHub 6.1.1 reads this when we say no, but sets it only for tokens: without it,
             # whoever has a cookie would see an internal error instead of the sign-in page
@@ -146,6 +162,15 @@ class PetriHubAuthenticator(Authenticator):  # type: ignore[misc] # JupyterHub h
         admission = admit(identity, person, self.rules)
         if not admission.allowed:
             return False
-        if bool(user.admin) == admission.admin:
-            return True
-        return {"name": user.name, "admin": admission.admin}
+        # nobody is an administrator of JupyterHub itself: what admins do here goes through the
+        # portal, which asks our own roles and writes the audit trail
+        return {"name": user.name, "admin": False} if user.admin else True
+
+
+async def _remember_panel(session: AsyncSession, person: Person | None) -> None:
+    if person is None:
+        return
+    if await permissions_of(session, person):
+        _panel_names.add(person.username)
+    else:
+        _panel_names.discard(person.username)

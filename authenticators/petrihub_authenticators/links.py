@@ -14,11 +14,11 @@ from enum import StrEnum
 from sqlalchemy import exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from petrihub_authenticators.admission import ADMIN, RESEARCHER
 from petrihub_core import audit
 from petrihub_core.errors import Conflict, NotFound
 from petrihub_core.people import LOCAL_ISSUER
-from petrihub_core.records import Account, Person, SignInLink, now
+from petrihub_core.records import Account, Person, RoleGrant, SignInLink, now
+from petrihub_core.roles import RESEARCHER, SUPER_ADMIN
 
 _CODE_BYTES = 32
 _LONGEST_CODE = 128  # characters looked at; ours have 43
@@ -54,7 +54,10 @@ async def admin_exists(session: AsyncSession) -> bool:
     """Whether somebody can sign in as an administrator."""
     can_sign_in = or_(Person.issuer != LOCAL_ISSUER, exists().where(Account.person_id == Person.id))
     found = await session.scalar(
-        select(Person.id).where(Person.role == ADMIN, Person.active, can_sign_in).limit(1)
+        select(Person.id)
+        .join(RoleGrant, RoleGrant.person_id == Person.id)
+        .where(RoleGrant.role == SUPER_ADMIN, Person.active, can_sign_in)
+        .limit(1)
     )
     return found is not None
 
@@ -72,7 +75,7 @@ async def make(
     Raises `Conflict` for a first-admin link when there is an administrator.
     """
     if kind is Kind.FIRST_ADMIN:
-        role = ADMIN
+        role = SUPER_ADMIN
         if await admin_exists(session):
             raise Conflict(
                 "There is an administrator already.",

@@ -10,7 +10,8 @@ from petrihub_authenticators.links import Kind
 from petrihub_core import audit
 from petrihub_core.errors import Conflict, NotAllowed
 from petrihub_core.people import LOCAL_ISSUER, by_username, person_for
-from petrihub_core.records import Account, Person, SignInLink, new_id, now
+from petrihub_core.records import Account, Person, RoleGrant, SignInLink, new_id, now
+from petrihub_core.roles import ROLES
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ async def redeem(session: AsyncSession, code: str, *, name: str, password_hash: 
         actor=person.username,
         action=f"link.{kind}.used",
         target=person.username,
-        detail={"link": link.id, "role": person.role},
+        detail={"link": link.id, "role": link.role},
     )
     return Redeemed(person, kind)
 
@@ -66,6 +67,10 @@ async def _new_person(session: AsyncSession, link: SignInLink, name: str) -> Per
             raise NotAllowed("Your account was deactivated.", hint="Ask an administrator.")
         return waiting
     try:
-        return await person_for(session, LOCAL_ISSUER, new_id(), username=chosen, role=link.role)
+        person = await person_for(session, LOCAL_ISSUER, new_id(), username=chosen)
     except IntegrityError as exc:  # somebody chose the same name at the same moment
         raise Conflict(f"The name {chosen!r} is taken.", hint="Choose another name.") from exc
+    if link.role in ROLES:
+        session.add(RoleGrant(person_id=person.id, role=link.role, granted_by=link.created_by))
+        await session.flush()
+    return person

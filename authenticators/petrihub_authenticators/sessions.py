@@ -6,7 +6,7 @@ These live in JupyterHub's own tables, so they are changed through its own objec
 import asyncio
 from typing import Any
 
-from jupyterhub import orm, roles
+from jupyterhub import orm
 
 from petrihub_core.logs import get_logger
 
@@ -45,16 +45,6 @@ def _workspace_tokens(db: Any, user: HubUser) -> set[int]:
         if spawner.active and spawner.api_token
     )
     return {token.id for token in tokens if token is not None}
-
-
-def set_hub_admin(handler: Handler, name: str, admin: bool) -> None:
-    """Make the hub see at once what the person's role says."""
-    user = handler.find_user(name)
-    if user is None or bool(user.admin) == admin:
-        return
-    user.orm_user.admin = admin
-    roles.assign_default_roles(handler.db, entity=user.orm_user)
-    handler.db.commit()
 
 
 async def stop_workspaces(handler: Handler, name: str) -> int:

@@ -1,6 +1,7 @@
 """`petrihub`: the list of commands."""
 
 import asyncio
+import os
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,12 +12,13 @@ from rich.console import Console
 from petrihub_authenticators.bootstrap import first_admin_link, reset_link
 from petrihub_cli.images.commands import images_app
 from petrihub_cli.manual import configuration_manual
-from petrihub_cli.state import find_state
+from petrihub_cli.state import find_state, keys
 from petrihub_cli.up import Wishes
 from petrihub_cli.up import up as run_platform
-from petrihub_core.deployment import read_deployment
+from petrihub_core.deployment import CONFIG_VARIABLE, read_deployment
 from petrihub_core.errors import PetriHubError
 from petrihub_core.logs import configure_logs
+from petrihub_portal.serve import serve as serve_portal
 from petrihub_spawner.reconcile import run_forever
 
 app = typer.Typer(
@@ -103,6 +105,16 @@ def reconcile() -> None:
     """Run the reconciler beside the hub; the hub starts it."""
     configure_logs("reconciler")
     _run(run_forever(read_deployment()))
+
+
+@app.command(hidden=True)
+def portal(
+    state: StateOption = _STATE,
+    port: Annotated[int | None, typer.Option(help="Loopback port; else as the hub says.")] = None,
+) -> None:
+    """Run the portal beside the hub; the hub starts it."""
+    deployment = read_deployment() if CONFIG_VARIABLE in os.environ else find_state(state)
+    serve_portal(deployment, keys(deployment), port)
 
 
 def main() -> None:

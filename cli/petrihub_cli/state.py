@@ -12,6 +12,7 @@ from petrihub_core.deployment import Deployment, parse_deployment, read_deployme
 from petrihub_core.errors import ConfigError
 
 CONFIG_NAME = "petrihub.toml"
+_PORTS = ("hub", "proxy_api", "portal")
 
 _FIRST = """\
 # PetriHub: what is fixed at start. Every setting: docs/reference/configuration.md
@@ -73,10 +74,10 @@ def find_state(folder: Path) -> Deployment:
 
 
 def keys(deployment: Deployment) -> dict[str, str]:
-    """The proxy's and the reconciler's tokens, made on first use, readable by us only."""
+    """The tokens of our parts and the key of the portal's cookies, made on first use, ours only."""
     deployment.secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
     found: dict[str, str] = {}
-    for name in ("proxy_token", "reconciler_token"):
+    for name in ("proxy_token", "reconciler_token", "portal_token", "portal_cookie_key"):
         path = deployment.secrets / name
         if not path.exists():
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -86,23 +87,23 @@ def keys(deployment: Deployment) -> dict[str, str]:
 
 
 def inner_ports(deployment: Deployment) -> dict[str, int]:
-    """Ports of the hub and of the proxy's own API, chosen once.
+    """Ports of the hub, of the proxy's own API and of the portal, chosen once.
 
     Running workspaces remember the hub's port, so it must survive a restart of the hub.
     """
     path = deployment.state / "ports.json"
-    if not path.exists():
-        free: dict[str, int] = {}
+    kept: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+    missing = [name for name in _PORTS if name not in kept]
+    if missing:
         listeners = []
-        for name in ("hub", "proxy_api"):
+        for name in missing:
             listener = socket.create_server(("127.0.0.1", 0))
             listeners.append(listener)  # held until all are chosen, so that none comes twice
-            free[name] = listener.getsockname()[1]
+            kept[name] = listener.getsockname()[1]
         for listener in listeners:
             listener.close()
-        path.write_text(json.dumps(free))
-    ports: dict[str, int] = json.loads(path.read_text())
-    return ports
+        path.write_text(json.dumps(kept))
+    return kept
 
 
 def port_is_free(host: str, port: int) -> bool:

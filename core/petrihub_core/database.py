@@ -20,11 +20,12 @@ from sqlalchemy.ext.asyncio import (
 
 from petrihub_core.errors import ConfigError
 
+_READ_ONLY = "petrihub_read_only"
 _BUSY_MS = 10_000  # how long a writer waits for another one before SQLite says "locked"
 
 
 def _tune_sqlite(connection: Any, _record: Any) -> None:
-    # the driver must not begin transactions by itself: `_begin_immediate` does
+    # the driver must not begin transactions by itself: `_begin` does
     connection.isolation_level = None
     # FULL, not NORMAL: an acknowledged intent or audit row must survive a power cut
     cursor = connection.cursor()
@@ -38,7 +39,14 @@ def _tune_sqlite(connection: Any, _record: Any) -> None:
     cursor.close()
 
 
-def _begin_immediate(connection: Any) -> None:
+def _ignore_foreign_keys(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA foreign_keys=OFF")
+
+
+def _begin(connection: Any) -> None:
+    if connection.get_execution_options().get(_READ_ONLY):
+        connection.exec_driver_sql("BEGIN")
+        return
     # a transaction that reads first and writes later would otherwise fail on upgrade of its lock
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
@@ -60,7 +68,7 @@ def _engine(url: str) -> AsyncEngine:
             hint="Install petrihub[postgres], or use sqlite.",
         ) from exc
     event.listen(engine.sync_engine, "connect", _tune_sqlite)
-    event.listen(engine.sync_engine, "begin", _begin_immediate)
+    event.listen(engine.sync_engine, "begin", _begin)
     return engine
 
 
@@ -70,6 +78,8 @@ class Database:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
+        readers = engine.execution_options(**{_READ_ONLY: True, "postgresql_readonly": True})
+        self._readers = async_sessionmaker(readers, expire_on_commit=False, autoflush=False)
 
     @classmethod
     def open(cls, url: str) -> "Database":
@@ -82,6 +92,12 @@ class Database:
         async with self._sessions.begin() as session:
             yield session
 
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """One consistent look that changes nothing and makes no writer wait."""
+        async with self._readers() as session:
+            yield session
+
     async def close(self) -> None:
         """Give the connections back."""
         await self._engine.dispose()
@@ -90,6 +106,9 @@ class Database:
 async def migrate(url: str) -> None:
     """Bring the tables at `url` to this version; does nothing when they are."""
     engine = _engine(url)
+    if engine.dialect.name == "sqlite":
+        # a table that is made anew is dropped in between, and what points at it would go with it
+        event.listen(engine.sync_engine, "connect", _ignore_foreign_keys)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
     try:

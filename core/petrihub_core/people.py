@@ -14,9 +14,7 @@ async def by_username(session: AsyncSession, username: str) -> Person | None:
     return await session.scalar(select(Person).where(Person.username == username))
 
 
-async def person_for(
-    session: AsyncSession, issuer: str, subject: str, *, username: str, role: str = "researcher"
-) -> Person:
+async def person_for(session: AsyncSession, issuer: str, subject: str, *, username: str) -> Person:
     """The person behind (issuer, subject), made on first sight.
 
     Raises `Conflict` if somebody else already has the name.
@@ -28,7 +26,7 @@ async def person_for(
         return known
     if await by_username(session, username) is not None:
         raise Conflict(f"The name {username!r} is taken.", hint="Choose another name.")
-    person = Person(issuer=issuer, subject=subject, username=username, role=role)
+    person = Person(issuer=issuer, subject=subject, username=username)
     session.add(person)
     await session.flush()
     return person

@@ -9,6 +9,7 @@ from sqlalchemy import (
     BigInteger,
     DateTime,
     ForeignKey,
+    LargeBinary,
     MetaData,
     String,
     TypeDecorator,
@@ -73,9 +74,171 @@ class Person(Record, kw_only=True):
     issuer: Mapped[str] = mapped_column(String(255))
     subject: Mapped[str] = mapped_column(String(255))
     username: Mapped[str] = mapped_column(String(32), unique=True)
-    role: Mapped[str] = mapped_column(String(16), default="researcher")
+    email: Mapped[str | None] = mapped_column(String(254), default=None)
     active: Mapped[bool] = mapped_column(default=True)
     created_at: Mapped[datetime] = mapped_column(default_factory=now)
+    last_seen_at: Mapped[datetime | None] = mapped_column(default=None)
+
+
+class RoleGrant(Record, kw_only=True):
+    """One role of one person; a person without any is a researcher."""
+
+    __tablename__ = "role_grants"
+
+    person_id: Mapped[str] = mapped_column(
+        ForeignKey("people.id", ondelete="CASCADE"), primary_key=True
+    )
+    role: Mapped[str] = mapped_column(String(32), primary_key=True)
+    granted_by: Mapped[str] = mapped_column(String(64))
+    granted_at: Mapped[datetime] = mapped_column(default_factory=now)
+
+
+class Group(Record, kw_only=True):
+    """People who share storage, profiles and workspaces. `storage_gib` None: no limit is set."""
+
+    __tablename__ = "groups"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default_factory=new_id)
+    name: Mapped[str] = mapped_column(String(32), unique=True)
+    title: Mapped[str] = mapped_column(String(64))
+    storage_gib: Mapped[int | None] = mapped_column(default=None)
+    workspaces_limit: Mapped[int | None] = mapped_column(default=None)
+    default_profile: Mapped[str | None] = mapped_column(String(32), default=None)
+    created_at: Mapped[datetime] = mapped_column(default_factory=now)
+
+
+class GroupMember(Record, kw_only=True):
+    """Somebody in a group; a manager may add and remove members of this group."""
+
+    __tablename__ = "group_members"
+
+    group_id: Mapped[str] = mapped_column(
+        ForeignKey("groups.id", ondelete="CASCADE"), primary_key=True
+    )
+    person_id: Mapped[str] = mapped_column(
+        ForeignKey("people.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    manager: Mapped[bool] = mapped_column(default=False)
+    since: Mapped[datetime] = mapped_column(default_factory=now)
+
+
+class Request(Record, kw_only=True):
+    """What somebody asked an administrator for. `kind`: size, app, group or time."""
+
+    __tablename__ = "requests"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default_factory=new_id)
+    person_id: Mapped[str] = mapped_column(ForeignKey("people.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    subject: Mapped[str] = mapped_column(String(64))
+    reason: Mapped[str] = mapped_column(String(1000))
+    state: Mapped[str] = mapped_column(String(16), default="open", index=True)
+    answer: Mapped[str] = mapped_column(String(1000), default="")
+    answered_by: Mapped[str | None] = mapped_column(String(64), default=None)
+    created_at: Mapped[datetime] = mapped_column(default_factory=now)
+    answered_at: Mapped[datetime | None] = mapped_column(default=None)
+
+
+class Allowance(Record, kw_only=True):
+    """What an approved request gave one person beyond what their groups have."""
+
+    __tablename__ = "allowances"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default_factory=new_id)
+    person_id: Mapped[str] = mapped_column(ForeignKey("people.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    subject: Mapped[str] = mapped_column(String(64))
+    granted_by: Mapped[str] = mapped_column(String(64))
+    granted_at: Mapped[datetime] = mapped_column(default_factory=now)
+    until: Mapped[datetime | None] = mapped_column(default=None)
+
+
+class Notification(Record, kw_only=True):
+    """One line of somebody's feed: what happened, why, and the next step as `link`."""
+
+    __tablename__ = "notifications"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default_factory=new_id)
+    person_id: Mapped[str] = mapped_column(ForeignKey("people.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    title: Mapped[str] = mapped_column(String(160))
+    text: Mapped[str] = mapped_column(String(1000), default="")
+    link: Mapped[str] = mapped_column(String(300), default="")
+    link_title: Mapped[str] = mapped_column(String(64), default="")
+    key: Mapped[str | None] = mapped_column(String(160), unique=True, default=None)
+    at: Mapped[datetime] = mapped_column(default_factory=now, index=True)
+    read_at: Mapped[datetime | None] = mapped_column(default=None)
+
+
+class Announcement(Record, kw_only=True):
+    """Words of an administrator to everybody; `level` is info or warning."""
+
+    __tablename__ = "announcements"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default_factory=new_id)
+    text: Mapped[str] = mapped_column(String(500))
+    level: Mapped[str] = mapped_column(String(16), default="info")
+    starts_at: Mapped[datetime] = mapped_column(default_factory=now)
+    ends_at: Mapped[datetime | None] = mapped_column(default=None)
+    by: Mapped[str] = mapped_column(String(64))
+
+
+class SettingsVersion(Record, kw_only=True):
+    """One saved version of one settings page; the highest is in force. Never holds a secret."""
+
+    __tablename__ = "settings"
+
+    page: Mapped[str] = mapped_column(String(32), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    content: Mapped[Document] = mapped_column()
+    by: Mapped[str] = mapped_column(String(64))
+    at: Mapped[datetime] = mapped_column(default_factory=now)
+
+
+class SealedSecret(Record, kw_only=True):
+    """A secret of a settings page, sealed with AEAD and bound to (page, field)."""
+
+    __tablename__ = "sealed_secrets"
+
+    page: Mapped[str] = mapped_column(String(32), primary_key=True)
+    field: Mapped[str] = mapped_column(String(64), primary_key=True)
+    key_id: Mapped[str] = mapped_column(String(16))
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    fingerprint: Mapped[str] = mapped_column(String(16))
+    by: Mapped[str] = mapped_column(String(64))
+    at: Mapped[datetime] = mapped_column(default_factory=now)
+
+
+class AcmeChallenge(Record, kw_only=True):
+    """An HTTP-01 challenge that any replica must be able to answer."""
+
+    __tablename__ = "acme_challenges"
+
+    token: Mapped[str] = mapped_column(String(128), primary_key=True)
+    authorization: Mapped[str] = mapped_column(String(300))
+    expires_at: Mapped[datetime]
+
+
+class WorkspaceShare(Record, kw_only=True):
+    """Somebody else's way into a workspace. `kind`: person, group or link; `mode`: view or work."""
+
+    __tablename__ = "workspace_shares"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default_factory=new_id)
+    owner_id: Mapped[str] = mapped_column(ForeignKey("people.id", ondelete="CASCADE"), index=True)
+    workspace: Mapped[str] = mapped_column(String(32))
+    kind: Mapped[str] = mapped_column(String(16))
+    person_id: Mapped[str | None] = mapped_column(
+        ForeignKey("people.id", ondelete="CASCADE"), default=None, index=True
+    )
+    group_id: Mapped[str | None] = mapped_column(
+        ForeignKey("groups.id", ondelete="CASCADE"), default=None, index=True
+    )
+    mode: Mapped[str] = mapped_column(String(16))
+    code_hash: Mapped[str | None] = mapped_column(String(64), unique=True, default=None)
+    created_at: Mapped[datetime] = mapped_column(default_factory=now)
+    expires_at: Mapped[datetime | None] = mapped_column(default=None)
+    ended_at: Mapped[datetime | None] = mapped_column(default=None)
 
 
 class Account(Record, kw_only=True):
@@ -99,7 +262,7 @@ class SignInLink(Record, kw_only=True):
     kind: Mapped[str] = mapped_column(String(16))
     code_hash: Mapped[str] = mapped_column(String(64), unique=True)
     username: Mapped[str | None] = mapped_column(String(32), default=None)
-    role: Mapped[str] = mapped_column(String(16), default="researcher")
+    role: Mapped[str] = mapped_column(String(32), default="researcher")
     created_by: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(default_factory=now)
     expires_at: Mapped[datetime]

@@ -5,6 +5,8 @@ from typing import Any
 
 from petrihub_core.deployment import Deployment
 
+PORTAL_PREFIX = "/services/portal/"  # where the portal answers, on the hub's own address
+
 
 def size_words(cpu: float, memory_gib: float) -> str:
     """A size in words, such as "2 CPU cores, 4 GiB memory"."""
@@ -17,6 +19,7 @@ def template_vars(deployment: Deployment) -> dict[str, Any]:
     return {
         "ph_version": version("petrihub"),
         "ph_site": deployment.name,
+        "portal": PORTAL_PREFIX,
         "ph_profiles": {profile.id: profile.title for profile in deployment.profiles},
         "ph_sizes": {
             size.id: f"{size.title} ({size_words(size.cpu, size.memory_gib)})"

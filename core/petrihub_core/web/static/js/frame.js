@@ -2,7 +2,9 @@
 import { startTimes } from "./times.js";
 
 for (const link of document.querySelectorAll("[data-ph-nav]")) {
-  if (window.location.pathname === new URL(link.href).pathname) {
+  const here = window.location.pathname;
+  const there = new URL(link.href).pathname;
+  if (here === there || (link.dataset.phNav === "below" && here.startsWith(`${there}/`))) {
     link.setAttribute("aria-current", "page");
   }
 }

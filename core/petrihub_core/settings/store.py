@@ -1,0 +1,109 @@
+"""Settings pages in the database: the newest version is in force, older ones stay readable."""
+
+from collections.abc import Sequence
+from typing import ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from petrihub_core import audit
+from petrihub_core.errors import Conflict
+from petrihub_core.logs import get_logger
+from petrihub_core.records import SettingsVersion
+
+log = get_logger(__name__)
+
+
+class SettingsPage(BaseModel):
+    """One page of settings: form, validation, API and manual come from its fields.
+
+    A secret is never a field: it lies in the vault under (page, name in `secrets`).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    page: ClassVar[str]
+    title: ClassVar[str]
+    secrets: ClassVar[tuple[str, ...]] = ()
+
+
+Page = TypeVar("Page", bound=SettingsPage)
+
+
+async def _newest(session: AsyncSession, page: str) -> SettingsVersion | None:
+    return await session.scalar(
+        select(SettingsVersion)
+        .where(SettingsVersion.page == page)
+        .order_by(SettingsVersion.version.desc())
+        .limit(1)
+    )
+
+
+async def read(session: AsyncSession, model: type[Page]) -> Page:
+    """The settings in force; the model's defaults before anybody saved it.
+
+    A version that this release cannot read counts as not there, and is logged.
+    """
+    row = await _newest(session, model.page)
+    if row is None:
+        return model()
+    try:
+        return model.model_validate(row.content)
+    except ValidationError:
+        log.exception(
+            "settings that this release cannot read", page=model.page, version=row.version
+        )
+        return model()
+
+
+async def version_of(session: AsyncSession, model: type[SettingsPage]) -> int:
+    """The number of the version in force; 0 before anybody saved it."""
+    row = await _newest(session, model.page)
+    return row.version if row else 0
+
+
+async def write(
+    session: AsyncSession, values: SettingsPage, *, by: str, expected: int | None = None
+) -> int:
+    """Save a new version with its audit row; the version's number.
+
+    With `expected`, raises `Conflict` if somebody saved another version since that one was read.
+    """
+    before = await _newest(session, values.page)
+    number = before.version if before else 0
+    if expected is not None and expected != number:
+        raise Conflict(
+            "Somebody else saved this page in the meantime.",
+            hint="Reload it, look at what changed, then save again.",
+        )
+    content = values.model_dump(mode="json")
+    old = before.content if before else type(values)().model_dump(mode="json")
+    session.add(SettingsVersion(page=values.page, version=number + 1, content=content, by=by))
+    try:
+        await session.flush()
+    except IntegrityError as exc:  # two saved at the same moment
+        raise Conflict(
+            "Somebody else saved this page at the same moment.", hint="Reload it and try again."
+        ) from exc
+    changed = sorted(key for key in content if content[key] != old.get(key))
+    await audit.record(
+        session,
+        actor=by,
+        action="settings.saved",
+        target=values.page,
+        detail={"version": number + 1, "changed": ", ".join(changed)},
+    )
+    return number + 1
+
+
+async def history(session: AsyncSession, page: str, limit: int = 20) -> Sequence[SettingsVersion]:
+    """The latest versions, newest first."""
+    rows = await session.scalars(
+        select(SettingsVersion)
+        .where(SettingsVersion.page == page)
+        .order_by(SettingsVersion.version.desc())
+        .limit(limit)
+    )
+    return list(rows)

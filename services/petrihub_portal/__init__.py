@@ -1,0 +1,1 @@
+"""The portal: home of researchers, panel of administrators, REST API."""

@@ -1,0 +1,5 @@
+"""Words to everybody, and maintenance."""
+
+from petrihub_portal.routing import Area
+
+area = Area("Announcements")

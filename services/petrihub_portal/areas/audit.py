@@ -1,0 +1,5 @@
+"""The audit trail: search, export, verify."""
+
+from petrihub_portal.routing import Area
+
+area = Area("Audit")

@@ -1,0 +1,5 @@
+"""A bundle for support, without secrets."""
+
+from petrihub_portal.routing import Area
+
+area = Area("Diagnostics")

@@ -1,0 +1,5 @@
+"""People, invitations and roles."""
+
+from petrihub_portal.routing import Area
+
+area = Area("People")

@@ -1,0 +1,5 @@
+"""Asking for more, and answering."""
+
+from petrihub_portal.routing import Area
+
+area = Area("Requests")

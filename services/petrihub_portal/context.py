@@ -1,0 +1,33 @@
+"""What one portal process holds: made once at start, found by every request."""
+
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from petrihub_core.database import Database
+from petrihub_core.deployment import Deployment
+from petrihub_core.settings.vault import Vault
+from petrihub_portal.hub import Hub
+from petrihub_portal.render import Renderer
+from petrihub_portal.sealing import Sealer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Portal:
+    """One process of the portal; replicas differ in nothing."""
+
+    deployment: Deployment
+    database: Database
+    hub: Hub
+    vault: Vault
+    sealer: Sealer
+    render: Renderer
+    prefix: str
+    hub_prefix: str
+    cookie_key: str
+
+
+def portal_of(request: Request) -> Portal:
+    """The portal that serves this request."""
+    portal: Portal = request.app.state.portal
+    return portal

@@ -1,0 +1,142 @@
+"""What every page is rendered with: who looks, navigation, announcements, notices."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from sqlalchemy import func, or_, select
+
+from petrihub_core import settings
+from petrihub_core.records import Announcement, Notification, now
+from petrihub_core.roles import Permission
+from petrihub_core.settings.pages import MaintenanceSettings, SiteSettings
+from petrihub_portal.visit import Visit
+
+_NOTICE_COOKIE = "petrihub-said"
+_NOTICE = "notice"
+_NOTICE_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of the admin panel's menu, shown to whoever has one of the permissions."""
+
+    path: str
+    title: str
+    icon: str
+    needs: tuple[Permission, ...]
+
+
+# an entry is added together with its page: nobody is shown a door without a room
+PANEL: tuple[Entry, ...] = ()
+
+
+def panel_of(visit: Visit) -> list[Entry]:
+    """The menu as this person may see it."""
+    return [each for each in PANEL if any(visit.may(need) for need in each.needs)]
+
+
+async def _frame(visit: Visit) -> dict[str, Any]:
+    at = now()
+    async with visit.portal.database.reading() as session:
+        site = await settings.read(session, SiteSettings)
+        maintenance = await settings.read(session, MaintenanceSettings)
+        announcements = await session.scalars(
+            select(Announcement)
+            .where(
+                Announcement.starts_at <= at,
+                or_(Announcement.ends_at.is_(None), Announcement.ends_at > at),
+            )
+            .order_by(Announcement.starts_at.desc())
+        )
+        unread = 0
+        if visit.person is not None:
+            unread = (
+                await session.scalar(
+                    select(func.count())
+                    .select_from(Notification)
+                    .where(
+                        Notification.person_id == visit.person.id, Notification.read_at.is_(None)
+                    )
+                )
+                or 0
+            )
+        return {
+            "ph_site": site.name or visit.portal.deployment.name,
+            "ph_contact": site.contact,
+            "ph_announcements": list(announcements),
+            "ph_maintenance": maintenance,
+            "ph_unread": unread,
+        }
+
+
+async def page(visit: Visit, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+    """A whole page in the frame; a notice that waits is shown and forgotten."""
+    panel = panel_of(visit)
+    notice = _waiting_notice(visit)
+    frame = await _frame(visit)
+    answer = visit.portal.render.html(
+        template,
+        {
+            "visit": visit,
+            "user": visit.person and {"name": visit.person.username},
+            "ph_may_administer": bool(panel),
+            "xsrf_token": visit.xsrf,
+            "ph_panel": panel,
+            "ph_path": visit.request.url.path,
+            "notice": notice,
+            "error": "",
+            **frame,
+            **values,
+        },
+        status,
+    )
+    if notice is not None:
+        answer.delete_cookie(_NOTICE_COOKIE, path=visit.portal.prefix)
+    return answer
+
+
+def fragment(visit: Visit, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+    """A part of a page, for htmx to put in place."""
+    return visit.portal.render.html(
+        template, {"visit": visit, "xsrf_token": visit.xsrf, **values}, status
+    )
+
+
+def go(visit: Visit, path: str, *, said: str = "", link: str = "", kind: str = "good") -> Response:
+    """Lead to `path` below the portal after a change, and say there what was done.
+
+    `link` is a one-time link that the next page shows once, for the person to hand over.
+    """
+    where = visit.portal.prefix + path.lstrip("/")
+    answer: Response
+    if visit.htmx:
+        answer = Response(status_code=204, headers={"HX-Redirect": where})
+    else:
+        answer = RedirectResponse(where, status_code=303)
+    if said:
+        sealed = visit.portal.sealer.seal(
+            _NOTICE, {"for": visit.actor.name, "text": said, "link": link, "kind": kind}
+        )
+        answer.set_cookie(
+            _NOTICE_COOKIE,
+            sealed,
+            max_age=_NOTICE_SECONDS,
+            path=visit.portal.prefix,
+            httponly=True,
+            samesite="strict",
+            secure=is_https(visit),
+        )
+    return answer
+
+
+def is_https(visit: Visit) -> bool:
+    """Whether the browser came by HTTPS."""
+    return visit.request.url.scheme == "https"
+
+
+def _waiting_notice(visit: Visit) -> dict[str, Any] | None:
+    held = visit.portal.sealer.open(
+        _NOTICE, visit.request.cookies.get(_NOTICE_COOKIE), max_age_s=_NOTICE_SECONDS
+    )
+    return held if held and held["for"] == visit.actor.name else None

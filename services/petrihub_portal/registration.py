@@ -1,0 +1,61 @@
+"""How the hub knows the portal: as a service, with the scopes it needs and those it understands."""
+
+from typing import Any
+
+from petrihub_core.roles import Permission
+
+SERVICE = "portal"
+CLIENT_ID = f"service-{SERVICE}"
+SCOPE = "custom:petrihub:"
+OWN_SCOPE = f"{SCOPE}own"  # what is the person's own: workspaces, requests, feed, shares
+
+
+def custom_scopes() -> dict[str, dict[str, str]]:
+    """What an access token may be allowed in the portal; what the person may do is our roles'."""
+    return {
+        OWN_SCOPE: {"description": "Your own workspaces, requests, feed and shares"},
+        **{f"{SCOPE}{each}": {"description": f"In the portal: {each}"} for each in Permission},
+    }
+
+
+def hub_roles() -> list[dict[str, Any]]:
+    """Rows for `JupyterHub.load_roles`."""
+    return [
+        {
+            "name": "user",
+            "description": "What everybody may do for themselves",
+            "scopes": ["self", f"access:services!service={SERVICE}", *custom_scopes()],
+        },
+        {
+            "name": "petrihub-portal",
+            "description": "Acts for people after our own roles were asked, with an audit trail",
+            "scopes": [
+                "list:users",
+                "admin:users",
+                "admin:servers",
+                "admin:server_state",
+                "admin:groups",
+                "tokens",
+                "shares",
+                "users:shares",
+                "groups:shares",
+                "read:hub",
+            ],
+            "services": [SERVICE],
+        },
+    ]
+
+
+def hub_service(
+    command: list[str], port: int, token: str, environment: dict[str, str]
+) -> dict[str, Any]:
+    """The row for `JupyterHub.services`."""
+    return {
+        "name": SERVICE,
+        "command": command,
+        "url": f"http://127.0.0.1:{port}",
+        "api_token": token,
+        "environment": environment,
+        "oauth_no_confirm": True,  # it is a part of the product, not somebody else's
+        "display": False,
+    }

@@ -1,0 +1,50 @@
+"""Who gets in: cookies, access tokens, forged requests, the size of what is sent."""
+
+import httpx
+import pytest
+
+from petrihub_core.database import Database
+from petrihub_core.records import Person
+
+from tests.portal.guests import API, PORTAL, Guest, Site
+
+
+def test_without_a_sign_in_pages_lead_to_it_and_the_api_says_401(site: Site) -> None:
+    page = httpx.get(f"{site.url}{PORTAL}", follow_redirects=False)
+    assert page.status_code == 303
+    assert page.headers["location"].startswith(f"{PORTAL}sign-in?next=")
+    api = httpx.get(f"{site.url}{API}/me")
+    assert (api.status_code, api.headers["www-authenticate"]) == (401, "Bearer")
+    assert api.json()["hint"] == "Sign in, then try again."
+
+
+def test_after_the_sign_in_the_home_page_says_who_one_is(guest: Guest) -> None:
+    page = guest.get("/")
+    assert page.status_code == 200
+    assert f'data-user="{guest.name}"' in page.text
+
+
+@pytest.mark.parametrize(
+    "wanted", ["https://evil.example/", "//evil.example", "\\\\evil", "../../hub/logout"]
+)
+def test_the_sign_in_never_leads_elsewhere(guest: Guest, wanted: str) -> None:
+    guest.sign_in()
+    answer = guest.client.get(f"{PORTAL}sign-in", params={"next": wanted})
+    assert str(answer.url).startswith(f"{guest.site.url}{PORTAL}")
+
+
+async def test_a_deactivated_person_is_out_at_the_next_request(
+    guest: Guest, tables: Database
+) -> None:
+    assert guest.get("/").status_code == 200
+    async with tables.session() as session:
+        person = await session.get_one(Person, guest.person_id)
+        person.active = False
+    assert guest.client.get(f"{API}/me").status_code == 401
+
+
+def test_a_forged_sign_in_answer_is_refused(guest: Guest) -> None:
+    guest.sign_in()
+    answer = guest.client.get(f"{PORTAL}oauth_callback", params={"code": "x", "state": "y"})
+    assert answer.status_code == 400
+    assert "not begun in this browser" in answer.text
