@@ -72,7 +72,8 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-async def _postgres_database(server: str) -> str:
+async def postgres_database(server: str) -> str:
+    """A fresh, empty database on the server; its address."""
     import asyncpg
 
     name = f"t{uuid.uuid4().hex}"
@@ -89,7 +90,7 @@ async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         url = f"sqlite+aiosqlite:///{tmp_path / 'petrihub.sqlite'}"
     else:
-        url = await _postgres_database(request.getfixturevalue("postgres"))
+        url = await postgres_database(request.getfixturevalue("postgres"))
     await migrate(url)
     return url
 

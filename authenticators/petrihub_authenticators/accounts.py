@@ -1,86 +1,101 @@
 """What administrators do with people. Every change is checked and audited in its transaction.
 
 Promises: nobody acts on somebody who may do more than they; there is always a super admin left;
-nobody locks themselves out.
+nobody locks themselves out; the links that somebody made do not outlive their right to make them.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from petrihub_authenticators import links, throttle
-from petrihub_authenticators.links import Kind
-from petrihub_core import audit
+from petrihub_authenticators.links import Brings, Kind
+from petrihub_core import audit, groups
 from petrihub_core.errors import Conflict, NotFound, Refused
-from petrihub_core.names import normalise_username
+from petrihub_core.names import new_username, normalise_username
 from petrihub_core.people import LOCAL_ISSUER, by_username, person_for
-from petrihub_core.records import Account, Person, SignInLink, new_id
+from petrihub_core.records import Account, Person, RoleGrant, SignInLink, new_id
 from petrihub_core.roles import (
     RESEARCHER,
+    ROLES,
     Actor,
     Permission,
+    in_line,
     keep_one_super_admin,
+    permissions_of,
     require_grantable,
     require_reach,
     set_roles,
 )
 
 OPERATOR = "operator"  # the actor of what is done on the command line
+MOST_INVITATIONS = 10_000  # open ones that one administrator may have made
+
+_EMAIL = re.compile(r"[^@\s<>\",;]{1,64}@[^@\s<>\",;]+\.[^@\s<>\",;.]+")
+_LONGEST_EMAIL = 254  # RFC 5321
 
 
-@dataclass(frozen=True)
-class PersonLine:
-    """One line of the list of people."""
+@dataclass(frozen=True, kw_only=True)
+class Newcomer:
+    """Somebody to invite; without a name they choose one. `groups` are names of groups."""
 
-    person: Person
-    has_password: bool
-
-    @property
-    def state(self) -> str:
-        """In one word or two: "deactivated", "invited" or "active"."""
-        if not self.person.active:
-            return "deactivated"
-        return "active" if self.has_password or self.person.issuer != LOCAL_ISSUER else "invited"
+    name: str = ""
+    email: str = ""
+    role: str = RESEARCHER
+    groups: tuple[str, ...] = ()
 
 
-async def everyone(session: AsyncSession) -> Sequence[PersonLine]:
-    """All people by name."""
-    rows = await session.execute(
-        select(Person, Account.person_id)
-        .outerjoin(Account, Account.person_id == Person.id)
-        .order_by(Person.username)
-    )
-    return [PersonLine(person, account is not None) for person, account in rows]
-
-
-async def add(session: AsyncSession, actor: Actor, *, name: str, role: str) -> str:
+async def add(session: AsyncSession, actor: Actor, who: Newcomer) -> str:
     """The code of an invitation; with a name, the account is there at once and waits for it.
 
-    Raises `Refused` for a wrong name or role, `NotAllowed` for a role beyond the actor's own,
-    `Conflict` if the name is taken.
+    Raises `Refused` for a wrong name, e-mail address, role or group, `NotAllowed` for a role beyond
+    the actor's own, `Conflict` if the name is taken or too many invitations are open.
     """
+    actor = await in_line(session, actor)
     actor.require(Permission.PEOPLE_WRITE)
-    if role != RESEARCHER:
+    await require_room(session, actor, 1)
+    email = checked_email(who.email)
+    if who.role != RESEARCHER:
         actor.require(Permission.ROLES_WRITE)
-        require_grantable(actor, [role])
-    if not name.strip():
-        return await links.make(session, Kind.INVITE, by=actor.name, role=role)
-    username = normalise_username(name)
+        require_grantable(actor, [who.role])
+    if who.groups:
+        actor.require(Permission.GROUPS_WRITE)
+    wanted = await groups.groups_named(session, who.groups) if who.groups else []
+    if not who.name.strip():
+        ids = tuple(group.id for group in wanted)
+        brings = Brings(role=who.role, email=email, groups=ids)
+        return await links.make(session, Kind.INVITE, by=actor.name, brings=brings)
+    username = new_username(who.name)
     if await by_username(session, username) is not None:
         raise Conflict(f"There is already somebody with the name {username!r}.")
     person = await person_for(session, LOCAL_ISSUER, new_id(), username=username)
+    person.email = email
     await audit.record(
-        session, actor=actor.name, action="account.made", target=username, detail={"role": role}
+        session, actor=actor.name, action="account.made", target=username, detail={"role": who.role}
     )
-    if role != RESEARCHER:
-        await set_roles(session, actor, person, [role])
-    return await links.make(session, Kind.INVITE, by=actor.name, role=role, username=username)
+    if who.role != RESEARCHER:
+        session.add(RoleGrant(person_id=person.id, role=who.role, granted_by=actor.name))
+        await session.flush()
+    for group in wanted:
+        await groups.join(session, actor, group, person)
+    brings = Brings(role=who.role, email=email)
+    return await links.make(session, Kind.INVITE, by=actor.name, username=username, brings=brings)
+
+
+async def require_room(session: AsyncSession, actor: Actor, count: int) -> None:
+    """Raise `Conflict` if the actor would have more open invitations than anybody needs."""
+    if await links.count_open(session, by=actor.name) + count > MOST_INVITATIONS:
+        raise Conflict(
+            f"You would have more than {MOST_INVITATIONS:,} open invitations.",
+            hint="Withdraw some, or wait until they expire.",
+        )
 
 
 async def new_link(session: AsyncSession, actor: Actor, name: str) -> str:
     """The code with which this person sets a (new) password; earlier ones stop working."""
+    actor = await in_line(session, actor)
     actor.require(Permission.PEOPLE_WRITE)
     # whoever holds the link is that person: it must not lead upwards
     await require_reach(session, actor, await find(session, name))
@@ -101,8 +116,44 @@ async def link_for(session: AsyncSession, name: str, *, by: str) -> str:
     )
 
 
+async def set_email(session: AsyncSession, actor: Actor, name: str, email: str) -> Person:
+    """Write down an e-mail address, or forget it if it is empty."""
+    actor = await in_line(session, actor)
+    actor.require(Permission.PEOPLE_WRITE)
+    person = await find(session, name)
+    await require_reach(session, actor, person)
+    wanted = checked_email(email)
+    if person.email != wanted:
+        person.email = wanted
+        # the address itself is personal data, which the trail would keep for ever
+        detail = {"set": wanted is not None}
+        await audit.record(
+            session, actor=actor.name, action="person.email", target=person.username, detail=detail
+        )
+    return person
+
+
+async def change_roles(
+    session: AsyncSession, actor: Actor, name: str, roles: Sequence[str]
+) -> Person:
+    """Give the person exactly these roles; what they lose, their open links lose too."""
+    actor = await in_line(session, actor)
+    actor.require(Permission.ROLES_WRITE)
+    person = await find(session, name)
+    await require_reach(session, actor, person)
+    before = await permissions_of(session, person)
+    await set_roles(session, actor, person, roles)
+    if not before <= await permissions_of(session, person):
+        await links.close_all_by(session, person.username)
+    return person
+
+
 async def deactivate(session: AsyncSession, actor: Actor, name: str) -> Person:
-    """The person, who may not enter any more; their open links are closed."""
+    """The person, who may not enter any more; links for them and by them are closed.
+
+    What the hub holds of theirs is ended afterwards: `sessions_to_end` says that it is to be done.
+    """
+    actor = await in_line(session, actor)
     actor.require(Permission.PEOPLE_WRITE)
     person = await find(session, name)
     if person.username == actor.name:
@@ -111,8 +162,9 @@ async def deactivate(session: AsyncSession, actor: Actor, name: str) -> Person:
         )
     await require_reach(session, actor, person)
     await keep_one_super_admin(session, person)
-    person.active = False
+    person.active, person.sessions_to_end = False, True
     await links.close_all_of(session, person.username)
+    await links.close_all_by(session, person.username)
     await audit.record(
         session, actor=actor.name, action="person.deactivated", target=person.username
     )
@@ -121,6 +173,7 @@ async def deactivate(session: AsyncSession, actor: Actor, name: str) -> Person:
 
 async def activate(session: AsyncSession, actor: Actor, name: str) -> Person:
     """The person, who may enter again with the password they had."""
+    actor = await in_line(session, actor)
     actor.require(Permission.PEOPLE_WRITE)
     person = await find(session, name)
     await require_reach(session, actor, person)
@@ -130,14 +183,14 @@ async def activate(session: AsyncSession, actor: Actor, name: str) -> Person:
 
 
 async def withdraw(session: AsyncSession, actor: Actor, link_id: str) -> None:
-    """Close an open invitation."""
+    """Close an open invitation; one to a role needs as much as the role holds."""
     actor.require(Permission.PEOPLE_WRITE)
+    link = await session.get(SignInLink, link_id)
+    if link is not None and link.kind != Kind.INVITE:
+        raise NotFound("This invitation is not open any more.", hint="Look at the list again.")
+    if link is not None and link.role in ROLES:
+        require_grantable(actor, [link.role])
     await links.revoke(session, link_id, by=actor.name)
-
-
-async def invitations(session: AsyncSession) -> Sequence[SignInLink]:
-    """Invitations that nobody has used yet and that are made out to no name."""
-    return await links.open_invitations(session)
 
 
 async def find(session: AsyncSession, name: str) -> Person:
@@ -150,3 +203,15 @@ async def find(session: AsyncSession, name: str) -> Person:
     if person is None:
         raise NotFound(f"There is nobody with the name {username!r}.")
     return person
+
+
+def checked_email(raw: str) -> str | None:
+    """The address, None if it is empty; raises `Refused` if nobody could have it."""
+    email = raw[: _LONGEST_EMAIL + 2].strip()
+    if not email:
+        return None
+    if len(email) > _LONGEST_EMAIL or not email.isprintable() or not _EMAIL.fullmatch(email):
+        raise Refused(
+            "This is not an e-mail address.", hint="It has the form name@institute.example."
+        )
+    return email

@@ -3,12 +3,14 @@
 It asks a provider who you are, then `admission` whether you may enter.
 """
 
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from jupyterhub.auth import Authenticator
 from jupyterhub.utils import url_path_join
+from sqlalchemy import or_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from traitlets import default
 
@@ -16,7 +18,6 @@ from petrihub_authenticators import pkce
 from petrihub_authenticators.address import client_address
 from petrihub_authenticators.admission import Admission, Rules, admit
 from petrihub_authenticators.identity import Identity
-from petrihub_authenticators.notices import Notices
 from petrihub_authenticators.pages.routes import page_routes
 from petrihub_authenticators.passwords import Passwords
 from petrihub_authenticators.providers.base import Answer, Provider
@@ -27,10 +28,11 @@ from petrihub_core.deployment import Deployment, read_deployment
 from petrihub_core.errors import NotAllowed, Refused
 from petrihub_core.names import normalise_username
 from petrihub_core.people import LOCAL_ISSUER, by_username
-from petrihub_core.records import Person
+from petrihub_core.records import Person, now
 from petrihub_core.roles import permissions_of
 
 _TEMPLATES = Path(__file__).with_name("templates")
+_SEEN_EVERY = timedelta(minutes=1)
 _REFRESH_AGE = 60  # seconds; the longest that a deactivated person's open page still works
 
 
@@ -51,7 +53,7 @@ def may_administer(user: Any) -> bool:
 
 
 class PetriHubAuthenticator(Authenticator):  # type: ignore[misc] # JupyterHub has no types
-    """Signs people in with local accounts; pages for invitations and for managing people."""
+    """Signs people in with local accounts; pages for sign-in and for one-time links."""
 
     @default("auth_refresh_age")
     def _auth_refresh_age(self) -> int:
@@ -84,11 +86,6 @@ class PetriHubAuthenticator(Authenticator):  # type: ignore[misc] # JupyterHub h
     def passwords(self) -> Passwords:
         """The password hasher, shared by the pages so that its limit is one limit."""
         return Passwords()
-
-    @cached_property
-    def notices(self) -> Notices:
-        """What pages say once after a change."""
-        return Notices()
 
     @cached_property
     def rules(self) -> Rules:
@@ -130,6 +127,8 @@ class PetriHubAuthenticator(Authenticator):  # type: ignore[misc] # JupyterHub h
             person = await by_username(session, identity.username)
             admission = admit(identity, person, self.rules)
             await _remember_panel(session, person)
+            if person is not None and admission.allowed:
+                person.last_seen_at = now()
             await audit.record(
                 session,
                 actor=identity.username,
@@ -162,9 +161,27 @@ class PetriHubAuthenticator(Authenticator):  # type: ignore[misc] # JupyterHub h
         admission = admit(identity, person, self.rules)
         if not admission.allowed:
             return False
+        if not _by_machine(handler):
+            await self._saw(person)
         # nobody is an administrator of JupyterHub itself: what admins do here goes through the
         # portal, which asks our own roles and writes the audit trail
         return {"name": user.name, "admin": False} if user.admin else True
+
+    async def _saw(self, person: Person) -> None:
+        """Write down that the person was here, at most once a minute."""
+        moment = now()
+        if person.last_seen_at is not None and moment - person.last_seen_at < _SEEN_EVERY:
+            return
+        too_old = or_(Person.last_seen_at.is_(None), Person.last_seen_at < moment - _SEEN_EVERY)
+        async with self.database.session() as session:
+            await session.execute(
+                update(Person).where(Person.id == person.id, too_old).values(last_seen_at=moment)
+            )
+
+
+def _by_machine(handler: Any) -> bool:
+    """Whether no person asks: a running workspace reports its activity in their name."""
+    return handler is None or str(handler.request.path).endswith("/activity")
 
 
 async def _remember_panel(session: AsyncSession, person: Person | None) -> None:

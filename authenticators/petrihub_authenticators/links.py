@@ -8,17 +8,19 @@ moment; a refused link says why.
 import hashlib
 import hmac
 import secrets
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from sqlalchemy import exists, or_, select, update
+from sqlalchemy import Select, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from petrihub_core import audit
+from petrihub_core import audit, settings
 from petrihub_core.errors import Conflict, NotFound
 from petrihub_core.people import LOCAL_ISSUER
 from petrihub_core.records import Account, Person, RoleGrant, SignInLink, now
 from petrihub_core.roles import RESEARCHER, SUPER_ADMIN
+from petrihub_core.settings.pages import SignInSettings
 
 _CODE_BYTES = 32
 _LONGEST_CODE = 128  # characters looked at; ours have 43
@@ -38,11 +40,25 @@ LIFETIMES = {
     Kind.RESET: timedelta(hours=24),
 }
 
+_OPEN = (SignInLink.used_at.is_(None), SignInLink.revoked_at.is_(None))
+
 _NEXT_STEP = {
     Kind.FIRST_ADMIN: "Make a new one on the server with `petrihub admin link`.",
     Kind.INVITE: "Ask an administrator for a new invitation.",
     Kind.RESET: "Ask an administrator for a new reset link.",
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Brings:
+    """What somebody gets who comes in by a link; `groups` are ids of groups."""
+
+    role: str = RESEARCHER
+    email: str | None = None
+    groups: tuple[str, ...] = ()
+
+
+NOTHING_MORE = Brings()
 
 
 def address_of(public_url: str, code: str) -> str:
@@ -62,43 +78,59 @@ async def admin_exists(session: AsyncSession) -> bool:
     return found is not None
 
 
+def new(
+    kind: Kind,
+    *,
+    by: str,
+    username: str | None = None,
+    brings: Brings = NOTHING_MORE,
+    lasts: timedelta | None = None,
+) -> tuple[str, SignInLink]:
+    """A code and its row, which the caller stores and audits."""
+    moment = now()
+    code = secrets.token_urlsafe(_CODE_BYTES)
+    link = SignInLink(
+        kind=kind,
+        code_hash=_hashed(code),
+        username=username,
+        role=brings.role,
+        email=brings.email,
+        groups=list(brings.groups),
+        created_by=by,
+        created_at=moment,
+        expires_at=moment + (lasts or LIFETIMES[kind]),
+    )
+    return code, link
+
+
 async def make(
     session: AsyncSession,
     kind: Kind,
     *,
     by: str,
-    role: str = RESEARCHER,
     username: str | None = None,
+    brings: Brings = NOTHING_MORE,
 ) -> str:
     """The code of a new link; earlier links for the same purpose stop working.
 
     Raises `Conflict` for a first-admin link when there is an administrator.
     """
     if kind is Kind.FIRST_ADMIN:
-        role = SUPER_ADMIN
+        brings = Brings(role=SUPER_ADMIN)
         if await admin_exists(session):
             raise Conflict(
                 "There is an administrator already.",
                 hint="Sign in, or make a reset link with `petrihub admin reset NAME`.",
             )
-    moment = now()
     if kind is Kind.FIRST_ADMIN or username is not None:
         await session.execute(
             update(SignInLink)
             .where(SignInLink.kind == kind, SignInLink.username.is_not_distinct_from(username))
-            .where(SignInLink.used_at.is_(None), SignInLink.revoked_at.is_(None))
-            .values(revoked_at=moment)
+            .where(*_OPEN)
+            .values(revoked_at=now())
         )
-    code = secrets.token_urlsafe(_CODE_BYTES)
-    link = SignInLink(
-        kind=kind,
-        code_hash=_hashed(code),
-        username=username,
-        role=role,
-        created_by=by,
-        created_at=moment,
-        expires_at=moment + LIFETIMES[kind],
-    )
+    lasts = await lifetime(session, kind)
+    code, link = new(kind, by=by, username=username, brings=brings, lasts=lasts)
     session.add(link)
     await session.flush()
     await audit.record(
@@ -106,7 +138,7 @@ async def make(
         actor=by,
         action=f"link.{kind}.made",
         target=username or link.id,
-        detail={"link": link.id, "role": role},
+        detail={"link": link.id, "role": brings.role},
     )
     return code
 
@@ -136,7 +168,7 @@ async def take(session: AsyncSession, code: str) -> SignInLink:
     taken = await session.execute(
         update(SignInLink)
         .where(SignInLink.id == link.id)
-        .where(SignInLink.used_at.is_(None), SignInLink.revoked_at.is_(None))
+        .where(*_OPEN)
         .values(used_at=now())
         .returning(SignInLink.id)
     )
@@ -152,7 +184,7 @@ async def revoke(session: AsyncSession, link_id: str, *, by: str) -> None:
     closed = await session.execute(
         update(SignInLink)
         .where(SignInLink.id == link_id)
-        .where(SignInLink.used_at.is_(None), SignInLink.revoked_at.is_(None))
+        .where(*_OPEN)
         .values(revoked_at=now())
         .returning(SignInLink.id)
     )
@@ -164,23 +196,45 @@ async def revoke(session: AsyncSession, link_id: str, *, by: str) -> None:
 async def close_all_of(session: AsyncSession, username: str) -> None:
     """Close every open link that is made out to this name."""
     await session.execute(
-        update(SignInLink)
-        .where(SignInLink.username == username)
-        .where(SignInLink.used_at.is_(None), SignInLink.revoked_at.is_(None))
-        .values(revoked_at=now())
+        update(SignInLink).where(SignInLink.username == username, *_OPEN).values(revoked_at=now())
     )
 
 
-async def open_invitations(session: AsyncSession) -> list[SignInLink]:
-    """Invitations without a name that still work, the newest first."""
-    rows = await session.scalars(
+async def close_all_by(session: AsyncSession, username: str) -> None:
+    """Close every open link that this person made: they may not hand them out any more."""
+    await session.execute(
+        update(SignInLink).where(SignInLink.created_by == username, *_OPEN).values(revoked_at=now())
+    )
+
+
+def open_invitations() -> Select[SignInLink]:
+    """The query for invitations without a name that still work, the newest first."""
+    return (
         select(SignInLink)
-        .where(SignInLink.kind == Kind.INVITE, SignInLink.username.is_(None))
-        .where(SignInLink.used_at.is_(None), SignInLink.revoked_at.is_(None))
+        .where(SignInLink.kind == Kind.INVITE, SignInLink.username.is_(None), *_OPEN)
         .where(SignInLink.expires_at > now())
-        .order_by(SignInLink.created_at.desc())
+        .order_by(SignInLink.created_at.desc(), SignInLink.id)
     )
-    return list(rows)
+
+
+async def count_open(session: AsyncSession, *, by: str) -> int:
+    """How many links of this maker still work."""
+    found = await session.scalar(
+        select(func.count())
+        .select_from(SignInLink)
+        .where(SignInLink.created_by == by, SignInLink.expires_at > now(), *_OPEN)
+    )
+    return found or 0
+
+
+async def lifetime(session: AsyncSession, kind: Kind) -> timedelta:
+    """How long a link can be used: as an administrator set it, where it can be set."""
+    chosen = await settings.read(session, SignInSettings)
+    return {
+        **LIFETIMES,
+        Kind.INVITE: timedelta(days=chosen.invitation_days),
+        Kind.RESET: timedelta(hours=chosen.reset_hours),
+    }[kind]
 
 
 def _hashed(code: str) -> str:

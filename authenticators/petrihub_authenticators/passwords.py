@@ -29,12 +29,15 @@ def _commonest() -> frozenset[str]:
     return frozenset(line for line in text.splitlines() if line and not line.startswith("#"))
 
 
-def check_strength(password: str, name: str) -> None:
-    """Raise `Refused` with words if this password is too easy to guess for this person."""
+def check_strength(password: str, name: str, shortest: int = SHORTEST) -> None:
+    """Raise `Refused` with words if this password is too easy to guess for this person.
+
+    `shortest` is in characters.
+    """
     plain = _prepared(password).casefold()
     hint = "A sentence of a few words is easy to remember and hard to guess."
-    if len(password) < SHORTEST:
-        raise Refused(f"The password needs at least {SHORTEST} characters.", hint=hint)
+    if len(password) < shortest:
+        raise Refused(f"The password needs at least {shortest} characters.", hint=hint)
     if len(password) > LONGEST:
         raise Refused(f"The password may have at most {LONGEST} characters.")
     if name and plain.strip("0123456789!._-@ ") == name.strip("0123456789._-"):

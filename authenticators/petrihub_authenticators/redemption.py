@@ -2,16 +2,18 @@
 
 from dataclasses import dataclass
 
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from petrihub_authenticators import links, throttle
 from petrihub_authenticators.links import Kind
-from petrihub_core import audit
+from petrihub_core import audit, groups
 from petrihub_core.errors import Conflict, NotAllowed
+from petrihub_core.names import new_username
 from petrihub_core.people import LOCAL_ISSUER, by_username, person_for
-from petrihub_core.records import Account, Person, RoleGrant, SignInLink, new_id, now
-from petrihub_core.roles import ROLES
+from petrihub_core.records import Account, Group, Person, RoleGrant, SignInLink, new_id, now
+from petrihub_core.roles import ROLES, Actor
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,14 @@ async def _new_person(session: AsyncSession, link: SignInLink, name: str) -> Per
             raise NotAllowed("Your account was deactivated.", hint="Ask an administrator.")
         return waiting
     try:
-        person = await person_for(session, LOCAL_ISSUER, new_id(), username=chosen)
+        person = await person_for(session, LOCAL_ISSUER, new_id(), username=new_username(chosen))
     except IntegrityError as exc:  # somebody chose the same name at the same moment
         raise Conflict(f"The name {chosen!r} is taken.", hint="Choose another name.") from exc
+    person.email = link.email
     if link.role in ROLES:
         session.add(RoleGrant(person_id=person.id, role=link.role, granted_by=link.created_by))
-        await session.flush()
+    # a group that is gone by now is no reason to refuse the person
+    for group in await session.scalars(select(Group).where(Group.id.in_(link.groups))):
+        await groups.join(session, Actor(link.created_by), group, person)
+    await session.flush()
     return person

@@ -35,6 +35,7 @@ def end_sessions(handler: Handler, name: str, *, keep_workspaces: bool) -> None:
         if token.id not in kept:
             handler.db.delete(token)
     handler.db.commit()
+    user._auth_refreshed = None  # our tables are asked at the very next request
 
 
 def _workspace_tokens(db: Any, user: HubUser) -> set[int]:
@@ -56,15 +57,19 @@ async def stop_workspaces(handler: Handler, name: str) -> int:
     if user is None:
         return 0
     active = [spawner for spawner in user.spawners.values() if spawner.active]
-    for spawner in active:
-        await _interrupt_start(spawner)
-        if spawner.pending:  # it is stopping already
-            continue
-        try:
-            await handler.stop_single_user(user, spawner.name)
-        except RuntimeError as exc:  # somebody else's stop or rename came first
-            log.warning("workspace not stopped", name=name, workspace=spawner.name, cause=str(exc))
+    # each may take its whole grace period: together they take no longer than the slowest
+    await asyncio.gather(*(_stop(handler, user, spawner) for spawner in active))
     return len(active)
+
+
+async def _stop(handler: Handler, user: HubUser, spawner: Any) -> None:
+    await _interrupt_start(spawner)
+    if spawner.pending:  # it is stopping already
+        return
+    try:
+        await handler.stop_single_user(user, spawner.name)
+    except RuntimeError as exc:  # somebody else's stop or rename came first
+        log.warning("workspace not stopped", name=user.name, workspace=spawner.name, cause=str(exc))
 
 
 async def _interrupt_start(spawner: Any) -> None:

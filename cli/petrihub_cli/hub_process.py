@@ -89,7 +89,7 @@ class HubProcess:
 
     async def ready(self, timeout_s: float) -> None:
         """Return when a browser would be answered; raises `Unavailable` with the log's end."""
-        url = f"{self._deployment.public_url}/hub/health"
+        url = f"{self._deployment.proxy_url}/hub/health"
         async with asyncio.timeout(timeout_s), httpx.AsyncClient(trust_env=False) as client:
             while True:
                 if self.exit_code() is not None:

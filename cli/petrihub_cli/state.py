@@ -12,7 +12,8 @@ from petrihub_core.deployment import Deployment, parse_deployment, read_deployme
 from petrihub_core.errors import ConfigError
 
 CONFIG_NAME = "petrihub.toml"
-_PORTS = ("hub", "proxy_api", "portal")
+_PORTS = ("hub", "proxy_api", "portal", "front")
+_PORTALS = ("portal", "portal_2")  # where the parts run apart
 
 _FIRST = """\
 # PetriHub: what is fixed at start. Every setting: docs/reference/configuration.md
@@ -80,20 +81,28 @@ def keys(deployment: Deployment) -> dict[str, str]:
     for name in ("proxy_token", "reconciler_token", "portal_token", "portal_cookie_key"):
         path = deployment.secrets / name
         if not path.exists():
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(secrets.token_hex(32))
+            write_privately(path, secrets.token_hex(32))
         found[name] = path.read_text().strip()
     return found
 
 
+def write_privately(path: Path, text: str) -> None:
+    """Write the file in one go, readable by this account only; a reader sees all of it or none."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    fresh.rename(path)
+
+
 def inner_ports(deployment: Deployment) -> dict[str, int]:
-    """Ports of the hub, of the proxy's own API and of the portal, chosen once.
+    """Ports of the hub, of the proxy's own API, of the portal and inside the front, chosen once.
 
     Running workspaces remember the hub's port, so it must survive a restart of the hub.
     """
     path = deployment.state / "ports.json"
     kept: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
-    missing = [name for name in _PORTS if name not in kept]
+    wanted = {*_PORTS, *(_PORTALS if deployment.parts == "apart" else ())}
+    missing = sorted(wanted - kept.keys())
     if missing:
         listeners = []
         for name in missing:
@@ -104,6 +113,20 @@ def inner_ports(deployment: Deployment) -> dict[str, int]:
             listener.close()
         path.write_text(json.dumps(kept))
     return kept
+
+
+def portal_ports(deployment: Deployment) -> list[int]:
+    """The ports of all replicas of the portal."""
+    ports = inner_ports(deployment)
+    return [ports[name] for name in _PORTALS if name in ports]
+
+
+def hub_address(deployment: Deployment) -> str:
+    """host:port of the hub, as the other parts reach it without asking the engine."""
+    subnet = deployment.docker.hub_subnet
+    reachable = deployment.backend == "docker" and subnet
+    host = str(next(subnet.hosts())) if subnet and reachable else "127.0.0.1"
+    return f"{host}:{inner_ports(deployment)['hub']}"
 
 
 def port_is_free(host: str, port: int) -> bool:

@@ -5,7 +5,7 @@ import fcntl
 import signal
 import webbrowser
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +14,13 @@ from rich.console import Console
 from petrihub_authenticators.bootstrap import admin_exists, first_admin_link
 from petrihub_cli import prepare
 from petrihub_cli.engine import Engine, ensure_engine, find_engine, stop_engine
+from petrihub_cli.front_process import running_front
 from petrihub_cli.hub_process import HubProcess
 from petrihub_cli.images.build import build_images
 from petrihub_cli.state import open_state, port_is_free
-from petrihub_core.database import migrate
+from petrihub_cli.upgrade import bring_up_to_date
 from petrihub_core.deployment import Deployment, read_deployment
-from petrihub_core.errors import Conflict, PetriHubError
+from petrihub_core.errors import ConfigError, Conflict, PetriHubError
 
 _READY_SECONDS = 120.0
 
@@ -76,7 +77,7 @@ async def _prepare(
 ) -> None:
     say = _sayer(console)
     await asyncio.to_thread(prepare.proxy, deployment, say)
-    await migrate(deployment.database_url)
+    await bring_up_to_date(deployment, say)
     if engine is not None:
         await build_images(
             deployment, engine=engine, names=(), ca_bundle=wishes.ca_bundle, console=console
@@ -93,8 +94,9 @@ async def _announce(deployment: Deployment, wishes: Wishes, console: Console) ->
     console.print(f"PetriHub is ready: {deployment.public_url}")
     to_open = deployment.public_url
     if not await admin_exists(deployment):
-        to_open = await first_admin_link(deployment)
-        console.print(f"First admin: {to_open}")
+        with suppress(Conflict):  # somebody became the first admin in this very moment
+            to_open = await first_admin_link(deployment)
+            console.print(f"First admin: {to_open}")
     if wishes.browser:
         await asyncio.to_thread(webbrowser.open, to_open)
 
@@ -122,25 +124,31 @@ async def up(wishes: Wishes, console: Console) -> int:
     """Prepare, run until asked to stop, stop what was started; the exit code."""
     config = open_state(wishes.state, backend=wishes.backend, port=wishes.port)
     deployment = read_deployment(config)
+    if deployment.parts == "apart":
+        raise ConfigError(
+            f"The PetriHub in {deployment.state} runs as containers.",
+            hint=f"Run: cd {deployment.state} && docker-compose up -d",
+        )
     with _only_one(deployment):
         hub = HubProcess(deployment, config)
         if await asyncio.to_thread(hub.end_abandoned):
             console.print("[dim]·[/dim] Took over from a hub that was left behind")
-        address = deployment.address
-        if not port_is_free(address.host, address.port):
+        host, port = deployment.proxy_address
+        if not port_is_free(host, port):
             raise Conflict(
-                f"Port {address.port} on {address.host} is taken by another program.",
+                f"Port {port} on {host} is taken by another program.",
                 hint="Choose another with --port.",
             )
         deployment.logs.mkdir(parents=True, exist_ok=True)
         async with _engine(deployment, console) as engine:
             await _prepare(deployment, wishes, engine, console)
-            hub.start({"DOCKER_HOST": engine.url} if engine else {})
-            try:
-                code = await _serve(hub, deployment, wishes, console)
-                console.print("Stopping PetriHub")
-            finally:
-                await hub.stop()
+            async with running_front(deployment, _sayer(console)):
+                hub.start({"DOCKER_HOST": engine.url} if engine else {})
+                try:
+                    code = await _serve(hub, deployment, wishes, console)
+                    console.print("Stopping PetriHub")
+                finally:
+                    await hub.stop()
         if code:
             raise PetriHubError("The hub ended by itself.", hint=f"Its log: {hub.log}")
         return code

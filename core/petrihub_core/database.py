@@ -1,16 +1,25 @@
 """The engine and the `session()` scope; nobody keeps a session on an object."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import event
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine.default import DefaultDialect
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    NoSuchModuleError,
+    OperationalError,
+)
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -18,10 +27,14 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
-from petrihub_core.errors import ConfigError
+from petrihub_core.errors import ConfigError, Unavailable
 
 _READ_ONLY = "petrihub_read_only"
 _BUSY_MS = 10_000  # how long a writer waits for another one before SQLite says "locked"
+_POOL_SECONDS = 10  # how long a request waits for one of this process's connections
+_CONNECT_SECONDS = 10
+_ANSWER_SECONDS = 60  # for one statement: a server that hangs must not hang us for ever
+_MIGRATING = 0x5045545249  # the advisory lock of whoever changes the tables
 
 
 def _tune_sqlite(connection: Any, _record: Any) -> None:
@@ -60,7 +73,7 @@ def _engine(url: str) -> AsyncEngine:
         ) from exc
     try:
         if parsed.get_backend_name() != "sqlite":
-            return create_async_engine(parsed, pool_pre_ping=True)
+            return _server_engine(parsed)
         engine = create_async_engine(parsed)
     except (NoSuchModuleError, ModuleNotFoundError) as exc:
         raise ConfigError(
@@ -72,8 +85,54 @@ def _engine(url: str) -> AsyncEngine:
     return engine
 
 
+def _server_engine(url: URL) -> AsyncEngine:
+    limits = {"timeout": _CONNECT_SECONDS, "command_timeout": _ANSWER_SECONDS}
+    engine = create_async_engine(
+        url, pool_pre_ping=True, pool_timeout=_POOL_SECONDS, connect_args=limits
+    )
+    event.listen(engine.sync_engine, "do_connect", _connect)
+    return engine
+
+
+def _connect(
+    dialect: DefaultDialect, _record: Any, arguments: list[Any], named: dict[str, Any]
+) -> Any:
+    """Connect; what the driver raises when it cannot is no error of SQLAlchemy's."""
+    try:
+        return dialect.connect(*arguments, **named)
+    except (OSError, dialect.loaded_dbapi.Error) as exc:
+        raise _out_of_reach() from exc
+
+
+def _out_of_reach() -> Unavailable:
+    return Unavailable(
+        "The database does not answer.",
+        hint="Try again in a minute; if it stays so, tell the administrator.",
+    )
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Raise `Unavailable` for a database that is busy, restarting or out of connections."""
+    try:
+        yield
+    except NoConnectionFree as exc:
+        raise Unavailable(
+            "Too many people want something at the same moment.", hint="Try again in a minute."
+        ) from exc
+    except TimeoutError as exc:  # of the driver: the server hangs
+        raise _out_of_reach() from exc
+    except DBAPIError as exc:
+        if exc.connection_invalidated or isinstance(exc, OperationalError):
+            raise _out_of_reach() from exc
+        raise
+
+
 class Database:
-    """Our tables behind one engine."""
+    """Our tables behind one engine.
+
+    Both kinds of blocks raise `Unavailable` when the database cannot be asked.
+    """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -89,36 +148,83 @@ class Database:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
         """One transaction: commits when the block ends, rolls back when it raises."""
-        async with self._sessions.begin() as session:
-            yield session
+        with _in_words():
+            async with self._sessions.begin() as session:
+                yield session
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """One consistent look that changes nothing and makes no writer wait."""
-        async with self._readers() as session:
-            yield session
+        with _in_words():
+            async with self._readers() as session:
+                yield session
 
     async def close(self) -> None:
         """Give the connections back."""
         await self._engine.dispose()
 
 
+def _our_migrations() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    return config
+
+
+Tables = Literal["none", "older", "current"]
+
+
+def _state(connection: Connection) -> Tables:
+    """Of which version the tables are; `ConfigError` if they are of a newer one than this."""
+    script = ScriptDirectory.from_config(_our_migrations())
+    found = set(MigrationContext.configure(connection).get_current_heads())
+    unknown = found - {each.revision for each in script.walk_revisions()}
+    if unknown:
+        raise ConfigError(
+            f"The database was made by a newer PetriHub (its tables are at {min(unknown)}).",
+            hint="Run that version or a later one, or put back the backup from before the upgrade.",
+        )
+    if not found:
+        return "none"
+    return "current" if found == set(script.get_heads()) else "older"
+
+
+async def state_of_tables(url: str) -> Tables:
+    """Whether there are tables at `url`, and of this version.
+
+    Raises `ConfigError` if they are of a newer one, `Unavailable` if the database cannot be asked.
+    """
+    engine = _engine(url)
+    try:
+        with _in_words():
+            async with engine.connect() as connection:
+                return await connection.run_sync(_state)
+    finally:
+        await engine.dispose()
+
+
 async def migrate(url: str) -> None:
-    """Bring the tables at `url` to this version; does nothing when they are."""
+    """Bring the tables at `url` to this version; does nothing when they are.
+
+    One transaction: whoever is interrupted leaves the tables as they were. Of several at once one
+    does it and the others find it done. Raises as `state_of_tables` does.
+    """
     engine = _engine(url)
     if engine.dialect.name == "sqlite":
         # a table that is made anew is dropped in between, and what points at it would go with it
         event.listen(engine.sync_engine, "connect", _ignore_foreign_keys)
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    config = _our_migrations()
+
+    def upgrade(connection: Connection) -> None:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
+        if _state(connection) != "current":
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
     try:
-        async with engine.begin() as connection:
-
-            def upgrade(sync_connection: Any) -> None:
-                config.attributes["connection"] = sync_connection
-                command.upgrade(config, "head")
-
-            await connection.run_sync(upgrade)
+        with _in_words():
+            async with engine.begin() as connection:
+                await connection.run_sync(upgrade)
     finally:
         await engine.dispose()
 

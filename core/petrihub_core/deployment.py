@@ -12,50 +12,24 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from petrihub_core.addresses import Address, FrontSection, Section
+from petrihub_core.database_address import DatabaseSection, database_address
 from petrihub_core.errors import ConfigError
 from petrihub_core.toml_lines import line_of
 
 CONFIG_VARIABLE = "PETRIHUB_CONFIG"
 BOOT_VARIABLE = "PETRIHUB_BOOT"
+NUMBER_VARIABLE = "PETRIHUB_HUB_NUMBER"  # of the hub's lease, for what the hub starts
 
 _Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+GroupNames = Annotated[
+    tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")], ...], Field(max_length=100)
+]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Address(_Section):
-    """Where browsers reach PetriHub."""
-
-    host: str = Field("127.0.0.1", description="Address that the proxy listens on.")
-    port: int = Field(8000, ge=1, le=65535, description="Port that the proxy listens on.")
-
-
-class DatabaseSection(_Section):
-    """Where our own tables are kept."""
-
-    url: str = Field(
-        "",
-        description=(
-            "SQLAlchemy address of the database, such as postgresql+asyncpg://name@host/petrihub. "
-            "Empty: an SQLite file in the state folder."
-        ),
-    )
-    password_file: Path | None = Field(
-        None,
-        description=(
-            "File that holds the database password, so that this file need not; "
-            "relative to the state folder."
-        ),
-    )
-
-
-class DockerSection(_Section):
+class DockerSection(Section):
     """How workspaces run on a Docker engine."""
 
     socket: str = Field(
@@ -80,7 +54,7 @@ class DockerSection(_Section):
     )
 
 
-class WorkspacesSection(_Section):
+class WorkspacesSection(Section):
     """Rules for all workspaces."""
 
     per_person: int = Field(3, ge=1, le=100, description="Most workspaces that a person may keep.")
@@ -95,16 +69,19 @@ class WorkspacesSection(_Section):
     )
 
 
-class Size(_Section):
+class Size(Section):
     """CPU and memory that a person may choose."""
 
     id: _Slug = Field(description="Short name used in addresses and records.")
     title: str = Field(max_length=64, description="Name on the start page.")
     cpu: float = Field(gt=0, le=1024, description="CPU cores; fractions are allowed.")
     memory_gib: float = Field(gt=0, le=65536, description="Memory limit in GiB.")
+    groups: GroupNames = Field(
+        (), description="Names of the groups that may choose it; empty: everybody."
+    )
 
 
-class Profile(_Section):
+class Profile(Section):
     """A kind of workspace: an image and the sizes that it is offered in."""
 
     id: _Slug = Field(description="Short name used in addresses and records.")
@@ -118,6 +95,9 @@ class Profile(_Section):
     sizes: tuple[str, ...] = Field(min_length=1, description="Ids of the sizes offered.")
     apps: tuple[str, ...] = Field(
         ("*",), description='Ids of the apps offered, among those that are there; "*" is all.'
+    )
+    groups: GroupNames = Field(
+        (), description="Names of the groups that may use it; empty: everybody."
     )
 
     def offers(self, app_id: str) -> bool:
@@ -152,17 +132,42 @@ _PROFILES = (
 )
 
 
-class Deployment(_Section):
+def require_sizes_and_profiles_fit(sizes: tuple[Size, ...], profiles: tuple[Profile, ...]) -> None:
+    """Raise `ValueError` for an id given twice, or a profile with a size that there is not."""
+    for kind, ids in (
+        ("sizes", [size.id for size in sizes]),
+        ("profiles", [profile.id for profile in profiles]),
+    ):
+        if len(set(ids)) != len(ids):
+            raise ValueError(f"two {kind} have the same id")
+    known = {size.id for size in sizes}
+    for profile in profiles:
+        for size in profile.sizes:
+            if size not in known:
+                raise ValueError(
+                    f"profile {profile.id!r} offers size {size!r}, which is not in [[sizes]]"
+                )
+
+
+class Deployment(Section):
     """Everything that is fixed while PetriHub runs."""
 
     name: str = Field("PetriHub", max_length=64, description="Name shown on the pages.")
     backend: Literal["local", "docker"] = Field(
         "local", description="Where workspaces run: processes of this machine, or containers."
     )
+    parts: Literal["together", "apart"] = Field(
+        "together",
+        description=(
+            "together: the hub starts proxy and portal, as with `petrihub up`. "
+            "apart: each runs by itself, as in deploy/compose."
+        ),
+    )
     state: Path = Field(
         Path(), description="Folder that holds all state; relative to this file's folder."
     )
     address: Address = Field(Address(), description="Where browsers reach PetriHub.")
+    front: FrontSection = Field(FrontSection(), description="HTTPS before the routing proxy.")
     database: DatabaseSection = Field(DatabaseSection(), description="Our own tables.")
     docker: DockerSection = Field(DockerSection(), description="The Docker engine.")
     workspaces: WorkspacesSection = Field(WorkspacesSection(), description="Rules for workspaces.")
@@ -171,17 +176,7 @@ class Deployment(_Section):
 
     @model_validator(mode="after")
     def _ids_fit(self) -> Self:
-        sizes = [size.id for size in self.sizes]
-        profiles = [profile.id for profile in self.profiles]
-        for kind, ids in (("sizes", sizes), ("profiles", profiles)):
-            if len(set(ids)) != len(ids):
-                raise ValueError(f"two {kind} have the same id")
-        for profile in self.profiles:
-            for size in profile.sizes:
-                if size not in sizes:
-                    raise ValueError(
-                        f"profile {profile.id!r} offers size {size!r}, which is not in [[sizes]]"
-                    )
+        require_sizes_and_profiles_fit(self.sizes, self.profiles)
         return self
 
     @cached_property
@@ -205,30 +200,46 @@ class Deployment(_Section):
     @property
     def database_url(self) -> str:
         """Where our tables are, with the password from its file."""
-        if not self.database.url:
-            return f"sqlite+aiosqlite:///{self.state / 'petrihub.sqlite'}"
-        try:
-            url = make_url(self.database.url)
-        except ArgumentError as exc:
-            raise ConfigError(
-                "[database] url is not an address of a database.",
-                hint="Example: postgresql+asyncpg://petrihub@127.0.0.1/petrihub",
-            ) from exc
-        if self.database.password_file:
-            path = self.state / self.database.password_file
-            try:
-                url = url.set(password=path.read_text().strip())
-            except OSError as exc:
-                raise ConfigError(
-                    f"The database password cannot be read from {path}: {exc.strerror}.",
-                    hint="[database] password_file is relative to the state folder.",
-                ) from exc
-        return url.render_as_string(hide_password=False)
+        return self._database("url") or f"sqlite+aiosqlite:///{self.state / 'petrihub.sqlite'}"
+
+    @property
+    def portal_database_url(self) -> str:
+        """The same tables, with the role that the portal connects with."""
+        return self._database("url", user=self.database.portal_user) or self.database_url
+
+    @property
+    def hub_database_url(self) -> str:
+        """Where JupyterHub's own tables are, with the password from its file."""
+        return self._database("hub_url") or f"sqlite:///{self.state / 'jupyterhub.sqlite'}"
+
+    def _database(self, setting: Literal["url", "hub_url"], user: str = "") -> str:
+        return database_address(self.database, setting, self.state, user=user)
 
     @property
     def public_url(self) -> str:
         """The address to open in a browser, without a slash at the end."""
-        return f"http://{self.address.host}:{self.address.port}"
+        front = self.front
+        if front.kind == "none":
+            return f"http://{self.address.host}:{self.address.port}"
+        port = "" if front.https_port == 443 else f":{front.https_port}"
+        return f"https://{front.domain}{port}"
+
+    @property
+    def proxy_address(self) -> tuple[str, int]:
+        """Where the routing proxy listens, as host and port: behind Caddy it moves to loopback."""
+        host = "127.0.0.1" if self.front.kind == "caddy" else self.address.host
+        return host, self.address.port
+
+    @property
+    def proxy_url(self) -> str:
+        """Where the routing proxy listens, as an address without a slash at the end."""
+        host, port = self.proxy_address
+        return f"http://{host}:{port}"
+
+    @property
+    def certificate_file(self) -> Path:
+        """The certificate and key in force, for the front; PEM, readable by this account only."""
+        return self.state / "front" / "certificate.pem"
 
     @property
     def homes(self) -> Path:

@@ -6,10 +6,15 @@ from statistics import median
 
 from sqlalchemy import select
 
+from petrihub_core import feed
 from petrihub_core.database import Database
-from petrihub_core.records import Document, IntentRow, now
+from petrihub_core.records import Document, IntentRow, Person, now
 
 OPEN, DONE, FAILED = "open", "done", "failed"
+START, STOP = "start", "stop"
+RESTART = "restart"  # the portal stops and starts again; its start and its stop have their own
+GIVEN_UP = "The start was given up."  # the reason of a start that somebody cancelled
+ENDED = "ended"  # a workspace that was ready ended by itself: written after the fact
 _REASON_LIMIT = 2000
 _STARTS_LOOKED_AT = 20
 
@@ -36,8 +41,14 @@ class Intents:
 
     async def begin(self, effect: Effect, *, deadline_s: float) -> IntentRow:
         """Write the intent down; it is committed when this returns."""
+        row = self._row(effect, deadline_s=deadline_s)
+        async with self._database.session() as session:
+            session.add(row)
+        return row
+
+    def _row(self, effect: Effect, *, deadline_s: float) -> IntentRow:
         started = now()
-        row = IntentRow(
+        return IntentRow(
             kind=effect.kind,
             workspace=effect.workspace,
             owner=effect.owner,
@@ -49,9 +60,6 @@ class Intents:
             started_at=started,
             deadline=started + timedelta(seconds=deadline_s),
         )
-        async with self._database.session() as session:
-            session.add(row)
-        return row
 
     async def step(self, intent_id: str, step: str, *, external: Document | None = None) -> None:
         """Record how far it got, and outside names that were only known now."""
@@ -65,15 +73,42 @@ class Intents:
         """It happened."""
         await self._end(intent_id, DONE, "")
 
-    async def fail(self, intent_id: str, reason: str) -> None:
-        """It did not happen, and nothing of it is left; `reason` is for the person."""
-        await self._end(intent_id, FAILED, reason)
+    async def fail(self, intent_id: str, reason: str, line: feed.Line | None = None) -> None:
+        """It did not happen, and nothing of it is left; `reason` is for the person.
 
-    async def _end(self, intent_id: str, state: str, reason: str) -> None:
+        `line` goes into their feed, if they still have one.
+        """
+        await self._end(intent_id, FAILED, reason, line)
+
+    async def _end(
+        self, intent_id: str, state: str, reason: str, line: feed.Line | None = None
+    ) -> None:
         async with self._database.session() as session:
             row = await session.get_one(IntentRow, intent_id)
-            if row.state == OPEN:  # the first ending counts: spawner and reconciler may both come
-                row.state, row.reason, row.ended_at = state, reason[:_REASON_LIMIT], now()
+            if row.state != OPEN:  # the first ending counts: spawner and reconciler may both come
+                return
+            row.state, row.reason, row.ended_at = state, reason[:_REASON_LIMIT], now()
+            if line is not None and await session.get(Person, row.owner) is not None:
+                await feed.tell(session, row.owner, line)
+
+    async def note_failure(self, effect: Effect, reason: str, line: feed.Line) -> None:
+        """Write down what has failed without an intent of its own, and tell the owner."""
+        row = self._row(effect, deadline_s=0)
+        row.state, row.reason, row.ended_at = FAILED, reason[:_REASON_LIMIT], row.started_at
+        async with self._database.session() as session:
+            session.add(row)
+            if await session.get(Person, row.owner) is not None:
+                await feed.tell(session, row.owner, line)
+
+    async def newest(self, workspace: str) -> IntentRow | None:
+        """The newest start, stop or end by itself of this workspace."""
+        async with self._database.session() as session:
+            return await session.scalar(
+                select(IntentRow)
+                .where(IntentRow.workspace == workspace, IntentRow.kind != RESTART)
+                .order_by(IntentRow.started_at.desc())
+                .limit(1)
+            )
 
     async def get(self, intent_id: str) -> IntentRow | None:
         """The intent, or None if it was never written."""
@@ -81,10 +116,19 @@ class Intents:
             return await session.get(IntentRow, intent_id)
 
     async def open_intents(self) -> list[IntentRow]:
-        """Everything begun and not ended, oldest first."""
+        """Every start and stop that was begun and has not ended, oldest first."""
+        return await self._open(START, STOP)
+
+    async def open_restarts(self) -> list[IntentRow]:
+        """Every restart that the portal began and has not ended, oldest first."""
+        return await self._open(RESTART)
+
+    async def _open(self, *kinds: str) -> list[IntentRow]:
         async with self._database.session() as session:
             rows = await session.scalars(
-                select(IntentRow).where(IntentRow.state == OPEN).order_by(IntentRow.started_at)
+                select(IntentRow)
+                .where(IntentRow.state == OPEN, IntentRow.kind.in_(kinds))
+                .order_by(IntentRow.started_at)
             )
             return list(rows)
 

@@ -9,6 +9,7 @@ from sqlalchemy import (
     BigInteger,
     DateTime,
     ForeignKey,
+    Index,
     LargeBinary,
     MetaData,
     String,
@@ -61,11 +62,19 @@ class Record(MappedAsDataclass, DeclarativeBase, kw_only=True):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {datetime: UtcDateTime(), Document: JSON(), list[Document]: JSON()}  # noqa: RUF012
+    type_annotation_map = {  # noqa: RUF012
+        datetime: UtcDateTime(),
+        Document: JSON(),
+        list[Document]: JSON(),
+        list[str]: JSON(),
+    }
 
 
 class Person(Record, kw_only=True):
-    """Somebody who may sign in; known by (issuer, subject), the name is a label."""
+    """Somebody who may sign in; known by (issuer, subject), the name is a label.
+
+    `sessions_to_end`: deactivated, and the hub has not yet said that everything of theirs ended.
+    """
 
     __tablename__ = "people"
     __table_args__ = (UniqueConstraint("issuer", "subject"),)
@@ -78,6 +87,7 @@ class Person(Record, kw_only=True):
     active: Mapped[bool] = mapped_column(default=True)
     created_at: Mapped[datetime] = mapped_column(default_factory=now)
     last_seen_at: Mapped[datetime | None] = mapped_column(default=None)
+    sessions_to_end: Mapped[bool] = mapped_column(default=False)
 
 
 class RoleGrant(Record, kw_only=True):
@@ -219,8 +229,36 @@ class AcmeChallenge(Record, kw_only=True):
     expires_at: Mapped[datetime]
 
 
+class CertificateOrder(Record, kw_only=True):
+    """One order of a certificate by ACME. `state`: open, done or failed; `words` say why."""
+
+    __tablename__ = "certificate_orders"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default_factory=new_id)
+    by: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16), default="open", index=True)
+    step: Mapped[str] = mapped_column(String(16), default="account")
+    words: Mapped[str] = mapped_column(String(1000), default="")
+    started_at: Mapped[datetime] = mapped_column(default_factory=now, index=True)
+    deadline: Mapped[datetime]
+    ended_at: Mapped[datetime | None] = mapped_column(default=None)
+
+
+class Lease(Record, kw_only=True):
+    """Whose turn it is with something that only one replica may do at a time."""
+
+    __tablename__ = "leases"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    holder: Mapped[str] = mapped_column(String(32))
+    until: Mapped[datetime]
+
+
 class WorkspaceShare(Record, kw_only=True):
-    """Somebody else's way into a workspace. `kind`: person, group or link; `mode`: view or work."""
+    """Somebody else's way into a workspace. `kind`: person, group or link; `mode`: view or work.
+
+    `through_id` names the link by which the person came: both end together.
+    """
 
     __tablename__ = "workspace_shares"
 
@@ -229,13 +267,16 @@ class WorkspaceShare(Record, kw_only=True):
     workspace: Mapped[str] = mapped_column(String(32))
     kind: Mapped[str] = mapped_column(String(16))
     person_id: Mapped[str | None] = mapped_column(
-        ForeignKey("people.id", ondelete="CASCADE"), default=None, index=True
+        ForeignKey("people.id", ondelete="SET NULL"), default=None, index=True
     )
     group_id: Mapped[str | None] = mapped_column(
-        ForeignKey("groups.id", ondelete="CASCADE"), default=None, index=True
+        ForeignKey("groups.id", ondelete="SET NULL"), default=None, index=True
     )
     mode: Mapped[str] = mapped_column(String(16))
     code_hash: Mapped[str | None] = mapped_column(String(64), unique=True, default=None)
+    through_id: Mapped[str | None] = mapped_column(
+        ForeignKey("workspace_shares.id", ondelete="CASCADE"), default=None
+    )
     created_at: Mapped[datetime] = mapped_column(default_factory=now)
     expires_at: Mapped[datetime | None] = mapped_column(default=None)
     ended_at: Mapped[datetime | None] = mapped_column(default=None)
@@ -254,7 +295,7 @@ class Account(Record, kw_only=True):
 
 
 class SignInLink(Record, kw_only=True):
-    """A one-time link; only the SHA-256 of its code is kept."""
+    """A one-time link; only the SHA-256 of its code is kept. `groups` are the ids of groups."""
 
     __tablename__ = "sign_in_links"
 
@@ -263,6 +304,8 @@ class SignInLink(Record, kw_only=True):
     code_hash: Mapped[str] = mapped_column(String(64), unique=True)
     username: Mapped[str | None] = mapped_column(String(32), default=None)
     role: Mapped[str] = mapped_column(String(32), default="researcher")
+    email: Mapped[str | None] = mapped_column(String(254), default=None)
+    groups: Mapped[list[str]] = mapped_column(default_factory=list)
     created_by: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(default_factory=now)
     expires_at: Mapped[datetime]
@@ -317,15 +360,30 @@ class WorkspaceImage(Record, kw_only=True):
     built_at: Mapped[datetime] = mapped_column(default_factory=now)
 
 
+class Heartbeat(Record, kw_only=True):
+    """When a part that works by itself last finished a round of its work."""
+
+    __tablename__ = "heartbeats"
+
+    part: Mapped[str] = mapped_column(String(32), primary_key=True)
+    at: Mapped[datetime] = mapped_column(default_factory=now)
+
+
 class AuditRow(Record, kw_only=True):
     """Who did what to which object, chained by hash to the row before."""
 
     __tablename__ = "audit"
+    # each search is answered newest first, a page at a time: from its column and the number
+    __table_args__ = (
+        Index("ix_audit_actor_seq", "actor", "seq"),
+        Index("ix_audit_action_seq", "action", "seq"),
+        Index("ix_audit_outcome_seq", "outcome", "seq"),
+    )
 
     seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    at: Mapped[datetime] = mapped_column(default_factory=now)
+    at: Mapped[datetime] = mapped_column(default_factory=now, index=True)
     actor: Mapped[str] = mapped_column(String(64))
-    action: Mapped[str] = mapped_column(String(64), index=True)
+    action: Mapped[str] = mapped_column(String(64))
     target: Mapped[str] = mapped_column(String(160))
     outcome: Mapped[str] = mapped_column(String(16))
     detail: Mapped[Document] = mapped_column(default_factory=dict)

@@ -5,10 +5,10 @@ who holds, more than they hold themselves.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from petrihub_core import audit
@@ -40,6 +40,7 @@ class Permission(StrEnum):
 
 
 P = Permission
+_POSTGRES_LOCK = 0x726F6C65  # any number, the same for all who change roles
 
 
 @dataclass(frozen=True)
@@ -158,22 +159,33 @@ async def permissions_of(session: AsyncSession, person: Person) -> frozenset[Per
     return permissions_in(await roles_of(session, person.id)) if person.active else frozenset()
 
 
-async def super_admins(session: AsyncSession) -> list[Person]:
-    """All active super admins, locked: two who remove each other at once must wait in line."""
-    rows = await session.scalars(
-        select(Person)
-        .join(RoleGrant, RoleGrant.person_id == Person.id)
-        .where(RoleGrant.role == SUPER_ADMIN, Person.active)
-        .order_by(Person.id)
-        .with_for_update(of=Person)
-        .execution_options(populate_existing=True)
-    )
-    return list(rows)
+async def in_line(session: AsyncSession, actor: Actor) -> Actor:
+    """Wait for everybody else who changes people or roles; the actor with what they may do now.
+
+    Two who take each other's role away at the same moment: the second one finds theirs gone.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        # SQLite has one writer at a time by nature
+        await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _POSTGRES_LOCK})
+    if not actor.person_id:
+        return actor
+    person = await session.get(Person, actor.person_id, populate_existing=True)
+    held = await permissions_of(session, person) if person else frozenset()
+    return replace(actor, permissions=actor.permissions & held)
 
 
 async def keep_one_super_admin(session: AsyncSession, leaving: Person) -> None:
-    """Raise `Conflict` if nobody could do everything any more without `leaving`."""
-    if [person.id for person in await super_admins(session)] == [leaving.id]:
+    """Raise `Conflict` if nobody could do everything any more without `leaving`.
+
+    The caller has waited `in_line`.
+    """
+    rows = await session.scalars(
+        select(Person.id)
+        .join(RoleGrant, RoleGrant.person_id == Person.id)
+        .where(RoleGrant.role == SUPER_ADMIN, Person.active)
+        .limit(2)
+    )
+    if list(rows) == [leaving.id]:
         raise Conflict(
             f"{leaving.username} is the only super admin.",
             hint="Make somebody else a super admin first.",
@@ -207,7 +219,7 @@ def require_grantable(actor: Actor, roles: Iterable[str]) -> None:
 async def set_roles(
     session: AsyncSession, actor: Actor, person: Person, roles: Iterable[str]
 ) -> None:
-    """Give the person exactly these roles.
+    """Give the person exactly these roles; the caller has waited `in_line`.
 
     Raises `Refused` for an unknown role, `NotAllowed` for one that holds more than the actor,
     `Conflict` if nobody would be left who may do everything.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,10 @@ from jupyter_server_proxy.handlers import AddSlashHandler
 
 from petrihub_extensions.descriptors import read_descriptors
 from petrihub_extensions.desktop.page import OWN, VIEWER, DesktopPageHandler
+from petrihub_extensions.guests import handlers as guest_handlers
+from petrihub_extensions.guests.door import Door
+from petrihub_extensions.guests.rooms import keep_rooms_in
+from petrihub_extensions.guests.setup import put_door, rounds, words_for_pages
 from petrihub_extensions.handlers import routes
 from petrihub_extensions.launching import Launcher, private_folder
 from petrihub_extensions.proxy import AppProxyHandler, DesktopSocketHandler
@@ -28,12 +33,14 @@ class PetriHubExtension(ExtensionApp):
 
     name = "petrihub_extensions"
     load_other_extensions = True
+    _rounds: asyncio.Task[None] | None = None
 
     def initialize_settings(self) -> None:
         """Reads the apps; a mistake in them is logged and greys a tile, never stops Jupyter."""
         server = self.serverapp
         if server is None:
             raise RuntimeError("the extension is initialised without a Jupyter server")
+        self.door = self._door(server)
         root = Path(server.root_dir).resolve()
         apps, problems = read_descriptors(os.environ.get("PETRIHUB_APPS", ""))
         for problem in problems:
@@ -45,12 +52,15 @@ class PetriHubExtension(ExtensionApp):
             environment=dict(os.environ),
         )
         self.workspace = Workspace(apps, launcher)
+        keep_rooms_in(launcher.folder)
         without_trash(server)
 
     def initialize_handlers(self) -> None:
         """Adds the API, the proxy and the desktop."""
         given = {"workspace": self.workspace}
         self.handlers.extend(routes(self.workspace))
+        if self.door is not None:
+            self.handlers.extend(guest_handlers.routes(self.door))
         self.handlers.extend(
             [
                 (rf"petrihub/app/{INSTANCE}(/.*)", AppProxyHandler, given),
@@ -63,11 +73,24 @@ class PetriHubExtension(ExtensionApp):
             ]
         )
 
-    async def _start_jupyter_server_extension(self, serverapp: object) -> None:
+    def _door(self, server: ServerApp) -> Door | None:
+        """The door for guests; a workspace that cannot keep it must not run."""
+        try:
+            return put_door(server)
+        except Exception:
+            self.log.exception("petrihub: the door for guests could not be put in place")
+            sys.exit(1)
+
+    async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
+        if self.door is not None:
+            words_for_pages(serverapp, self.door)
+            self._rounds = asyncio.create_task(rounds(self.door, self.log))
         await asyncio.to_thread(put_welcome, self.workspace.root, self.log)
 
     async def stop_extension(self) -> None:
         """Ends all apps with the server."""
+        if self._rounds is not None:
+            self._rounds.cancel()
         await self.workspace.close()
 
 

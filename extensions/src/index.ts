@@ -1,4 +1,4 @@
-/** The plugin, and nothing else. */
+/** The plugins, and nothing else. */
 
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ILayoutRestorer } from '@jupyterlab/application';
@@ -8,10 +8,12 @@ import { ILauncher } from '@jupyterlab/launcher';
 import { IRunningSessionManagers } from '@jupyterlab/running';
 
 import { Api } from './api';
+import { openFromAddress } from './apps/address';
 import { addFileMenu } from './apps/files';
 import { AppsModel } from './apps/model';
 import { addApps } from './apps/plugin';
 import { addRunning } from './apps/running';
+import { guests } from './guests/plugin';
 import { addCards } from './launcher/plugin';
 
 const plugin: JupyterFrontEndPlugin<void> = {
@@ -42,6 +44,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
       return;
     }
     addApps(lab, model, palette, restorer);
+    openFromAddress(lab, model);
     if (launcher) {
       addCards(launcher, model);
     }
@@ -54,4 +57,4 @@ const plugin: JupyterFrontEndPlugin<void> = {
   }
 };
 
-export default plugin;
+export default [plugin, guests];

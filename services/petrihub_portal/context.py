@@ -7,6 +7,7 @@ from fastapi import Request
 from petrihub_core.database import Database
 from petrihub_core.deployment import Deployment
 from petrihub_core.settings.vault import Vault
+from petrihub_portal.doors import Doors
 from petrihub_portal.hub import Hub
 from petrihub_portal.render import Renderer
 from petrihub_portal.sealing import Sealer
@@ -19,6 +20,7 @@ class Portal:
     deployment: Deployment
     database: Database
     hub: Hub
+    doors: Doors
     vault: Vault
     sealer: Sealer
     render: Renderer

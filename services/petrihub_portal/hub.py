@@ -48,17 +48,35 @@ class Hub:
         if known is not None and known[0] > time.monotonic():
             return known[1]
         try:
-            answer = await self._client.get("/user", headers={"Authorization": f"token {token}"})
-        except (httpx.HTTPError, UnicodeEncodeError, ValueError) as exc:
-            if not isinstance(exc, httpx.HTTPError):
-                return None  # not even a header could hold it
-            raise Unavailable("The hub does not answer.", hint="Try again in a minute.") from exc
-        if answer.is_server_error:
-            raise Unavailable("The hub does not answer.", hint="Try again in a minute.")
-        model = answer.json() if answer.is_success else None
+            model = await self._whose(token)
+            if model is None:
+                # without its database the hub knows nobody, and says so as to a stranger
+                if await self._whose(self._token) is None:
+                    raise _silent()
+                model = await self._whose(token)
+        except (UnicodeEncodeError, ValueError):
+            return None  # not even a header could hold it
         if len(self._known) >= _MOST_REMEMBERED:
             self._known.clear()
         self._known[digest] = (time.monotonic() + _REMEMBER, model)
+        return model
+
+    def forget(self, name: str) -> None:
+        """Ask the hub anew about every token of this person: they were revoked just now."""
+        self._known = {
+            digest: known
+            for digest, known in self._known.items()
+            if known[1] is None or known[1].get("name") != name
+        }
+
+    async def _whose(self, token: str) -> dict[str, Any] | None:
+        try:
+            answer = await self._client.get("/user", headers={"Authorization": f"token {token}"})
+        except httpx.HTTPError as exc:
+            raise _silent() from exc
+        if answer.is_server_error:
+            raise _silent()
+        model: dict[str, Any] | None = answer.json() if answer.is_success else None
         return model
 
     async def token_for_code(self, code: str, verifier: str, redirect_uri: str) -> str:
@@ -82,6 +100,10 @@ class Hub:
     async def close(self) -> None:
         """Give the connections back."""
         await self._client.aclose()
+
+
+def _silent() -> Unavailable:
+    return Unavailable("The hub does not answer.", hint="Try again in a minute.")
 
 
 def _error(answer: httpx.Response) -> PetriHubError:

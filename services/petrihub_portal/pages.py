@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 
-from petrihub_core import settings
-from petrihub_core.records import Announcement, Notification, now
+from petrihub_core.records import Notification, now
 from petrihub_core.roles import Permission
-from petrihub_core.settings.pages import MaintenanceSettings, SiteSettings
+from petrihub_core.web.live import read_words
 from petrihub_portal.visit import Visit
 
 _NOTICE_COOKIE = "petrihub-said"
@@ -28,7 +27,25 @@ class Entry:
 
 
 # an entry is added together with its page: nobody is shown a door without a room
-PANEL: tuple[Entry, ...] = ()
+PANEL: tuple[Entry, ...] = (
+    Entry("admin", "Overview", "home", tuple(Permission)),
+    Entry("admin/people", "People", "person", (Permission.PEOPLE_READ,)),
+    Entry("admin/groups", "Groups", "people", (Permission.GROUPS_READ,)),
+    Entry("admin/requests", "Requests", "ask", (Permission.REQUESTS_ANSWER,)),
+    Entry("admin/profiles", "Profiles", "grid", (Permission.PROFILES_READ,)),
+    Entry(
+        "admin/workspaces",
+        "Workspaces",
+        "screen",
+        (Permission.WORKSPACES_READ, Permission.MACHINES_READ),
+    ),
+    Entry("admin/announcements", "Announcements", "bell", (Permission.ANNOUNCE,)),
+    Entry("admin/maintenance", "Maintenance", "clock", (Permission.MAINTENANCE,)),
+    Entry("admin/settings", "Settings", "gear", (Permission.SETTINGS_READ,)),
+    Entry("admin/tls", "TLS", "lock", (Permission.SETTINGS_READ,)),
+    Entry("admin/audit", "Audit", "ledger", (Permission.AUDIT_READ,)),
+    Entry("admin/health", "Health", "pulse", (Permission.HEALTH_READ,)),
+)
 
 
 def panel_of(visit: Visit) -> list[Entry]:
@@ -37,18 +54,8 @@ def panel_of(visit: Visit) -> list[Entry]:
 
 
 async def _frame(visit: Visit) -> dict[str, Any]:
-    at = now()
     async with visit.portal.database.reading() as session:
-        site = await settings.read(session, SiteSettings)
-        maintenance = await settings.read(session, MaintenanceSettings)
-        announcements = await session.scalars(
-            select(Announcement)
-            .where(
-                Announcement.starts_at <= at,
-                or_(Announcement.ends_at.is_(None), Announcement.ends_at > at),
-            )
-            .order_by(Announcement.starts_at.desc())
-        )
+        words = await read_words(session, visit.portal.deployment, now())
         unread = 0
         if visit.person is not None:
             unread = (
@@ -61,13 +68,7 @@ async def _frame(visit: Visit) -> dict[str, Any]:
                 )
                 or 0
             )
-        return {
-            "ph_site": site.name or visit.portal.deployment.name,
-            "ph_contact": site.contact,
-            "ph_announcements": list(announcements),
-            "ph_maintenance": maintenance,
-            "ph_unread": unread,
-        }
+        return {**words.template_vars(), "ph_unread": unread}
 
 
 async def page(visit: Visit, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
@@ -103,10 +104,18 @@ def fragment(visit: Visit, template: str, *, status: int = 200, **values: Any) -
     )
 
 
-def go(visit: Visit, path: str, *, said: str = "", link: str = "", kind: str = "good") -> Response:
+def go(
+    visit: Visit,
+    path: str,
+    *,
+    said: str = "",
+    link: str = "",
+    link_label: str = "One-time link",
+    kind: str = "good",
+) -> Response:
     """Lead to `path` below the portal after a change, and say there what was done.
 
-    `link` is a one-time link that the next page shows once, for the person to hand over.
+    `link` is a one-time link, or a token, that the next page shows once under `link_label`.
     """
     where = visit.portal.prefix + path.lstrip("/")
     answer: Response
@@ -115,9 +124,8 @@ def go(visit: Visit, path: str, *, said: str = "", link: str = "", kind: str = "
     else:
         answer = RedirectResponse(where, status_code=303)
     if said:
-        sealed = visit.portal.sealer.seal(
-            _NOTICE, {"for": visit.actor.name, "text": said, "link": link, "kind": kind}
-        )
+        shown = {"text": said, "link": link, "link_label": link_label, "kind": kind}
+        sealed = visit.portal.sealer.seal(_NOTICE, {"for": visit.actor.name, **shown})
         answer.set_cookie(
             _NOTICE_COOKIE,
             sealed,

@@ -3,11 +3,13 @@
 from typing import Any
 
 from petrihub_core.roles import Permission
+from petrihub_core.web import PORTAL_PREFIX
 
 SERVICE = "portal"
 CLIENT_ID = f"service-{SERVICE}"
 SCOPE = "custom:petrihub:"
 OWN_SCOPE = f"{SCOPE}own"  # what is the person's own: workspaces, requests, feed, shares
+WORK_SCOPE = "custom:petrihub-workspace:work"  # in a share of the hub: more than to view
 
 
 def custom_scopes() -> dict[str, dict[str, str]]:
@@ -16,6 +18,16 @@ def custom_scopes() -> dict[str, dict[str, str]]:
         OWN_SCOPE: {"description": "Your own workspaces, requests, feed and shares"},
         **{f"{SCOPE}{each}": {"description": f"In the portal: {each}"} for each in Permission},
     }
+
+
+def workspace_scopes() -> dict[str, dict[str, str]]:
+    """What only the portal may put into a share of a workspace."""
+    return {WORK_SCOPE: {"description": "Work in a workspace, not only look"}}
+
+
+def server_token_scopes() -> list[str]:
+    """What a workspace's own token may: it asks the hub with whom it is shared."""
+    return ["users:activity!user", "access:servers!server", "read:shares!server"]
 
 
 def hub_roles() -> list[dict[str, Any]]:
@@ -39,6 +51,7 @@ def hub_roles() -> list[dict[str, Any]]:
                 "shares",
                 "users:shares",
                 "groups:shares",
+                WORK_SCOPE,
                 "read:hub",
             ],
             "services": [SERVICE],
@@ -57,5 +70,17 @@ def hub_service(
         "api_token": token,
         "environment": environment,
         "oauth_no_confirm": True,  # it is a part of the product, not somebody else's
+        "display": False,
+    }
+
+
+def outer_service(token: str) -> dict[str, Any]:
+    """The row where replicas run by themselves, and the front leads browsers to them."""
+    return {
+        "name": SERVICE,
+        "api_token": token,
+        "oauth_client_id": CLIENT_ID,
+        "oauth_redirect_uri": f"{PORTAL_PREFIX}oauth_callback",
+        "oauth_no_confirm": True,
         "display": False,
     }

@@ -1,7 +1,6 @@
 """Pages from templates: the frame is the hub's own, so that both look like one product."""
 
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +8,9 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from petrihub_core.web import template_paths
+from petrihub_portal.assets import assets_version
 
 _HERE = Path(__file__).resolve().parent
-STATIC = _HERE / "static"
 
 # img data: for the frame's own icons; nothing inline, nothing from elsewhere
 _POLICY = (
@@ -37,12 +36,11 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        release = version("petrihub")
         self._environment.globals.update(
             base_url=hub_prefix,
             ph_static=f"{prefix}static/frame/",
             static_url=lambda path: f"{prefix}static/hub/{path}",
-            version_hash=release,
+            version_hash=assets_version(),
             logout_url=f"{prefix}sign-out",
             login_url=f"{prefix}sign-in",
             prefix="/",

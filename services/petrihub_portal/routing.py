@@ -11,8 +11,11 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute, Mount
+from starlette.staticfiles import StaticFiles
 
 from petrihub_core.roles import Permission
+from petrihub_portal.openapi import RESPONSES
 
 API = "/api/v1"
 _RULE = "__petrihub_rule__"
@@ -73,6 +76,7 @@ class Area:
         `options` go to FastAPI: status_code, summary, responses.
         """
         rule = Rule(method=method, path=f"{API}{path}", needs=needs, max_body=max_body)
+        options["responses"] = {**RESPONSES, **options.get("responses", {})}
         return self._add(rule, {"tags": [self.title], **options})
 
     def _add(self, rule: Rule, options: dict[str, Any]) -> Callable[[Endpoint], Endpoint]:
@@ -87,13 +91,28 @@ class Area:
 Gate = Callable[[Request, Rule], Coroutine[Any, Any, None]]
 
 
+def _rule_of(route: BaseRoute) -> Rule:
+    """The route's rule; `LookupError` if nobody said who may come."""
+    rule = getattr(getattr(route, "endpoint", None), _RULE, None)
+    if not isinstance(rule, Rule):
+        raise LookupError(f"{getattr(route, 'path', route)}: a route without a rule")
+    return rule
+
+
+def require_rules(app: FastAPI) -> None:
+    """Raise `LookupError` if anything but a folder of assets is reached without a rule."""
+    for route in app.routes:
+        if not (isinstance(route, Mount) and isinstance(route.app, StaticFiles)):
+            _rule_of(route)
+
+
 def gated_route(gate: Gate) -> type[APIRoute]:
     """A route class that asks `gate` before it reads a body or runs anything."""
 
     class GatedRoute(APIRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
             handler = super().get_route_handler()
-            rule: Rule = getattr(self.endpoint, _RULE)
+            rule = _rule_of(self)
 
             async def gated(request: Request) -> Response:
                 await gate(request, rule)

@@ -1,6 +1,9 @@
 """Run the portal: as the hub's managed service, or as one of several replicas behind a front."""
 
 import os
+import signal
+import threading
+import time
 from urllib.parse import urlsplit
 
 import uvicorn
@@ -13,21 +16,25 @@ from petrihub_core.settings.vault import Vault
 from petrihub_core.web import PORTAL_PREFIX, template_vars
 from petrihub_portal.app import make_app
 from petrihub_portal.context import Portal
+from petrihub_portal.doors import Doors
 from petrihub_portal.hub import Hub
 from petrihub_portal.registration import CLIENT_ID
 from petrihub_portal.render import Renderer
 from petrihub_portal.sealing import Sealer
 
 _HUB_PREFIX = "/hub/"
+_LOOK_SECONDS = 0.5  # between two looks whether the hub is still there
 
 
 def make_portal(deployment: Deployment, keys: dict[str, str], api_url: str) -> Portal:
     """The portal of this deployment; `keys` are the state folder's, `api_url` is the hub's API."""
     cookie_key = keys["portal_cookie_key"]
+    hub = Hub(api_url, keys["portal_token"], CLIENT_ID)
     return Portal(
         deployment=deployment,
-        database=Database.open(deployment.database_url),
-        hub=Hub(api_url, keys["portal_token"], CLIENT_ID),
+        database=Database.open(deployment.portal_database_url),
+        hub=hub,
+        doors=Doors(hub, deployment.proxy_url),
         vault=Vault(deployment.secrets / "settings_keys"),
         sealer=Sealer(cookie_key),
         render=Renderer(PORTAL_PREFIX, _HUB_PREFIX, template_vars(deployment)),
@@ -37,13 +44,22 @@ def make_portal(deployment: Deployment, keys: dict[str, str], api_url: str) -> P
     )
 
 
-def serve(deployment: Deployment, keys: dict[str, str], port: int | None) -> None:
+def _end_with(hub_process: int) -> None:
+    """End in order when the hub that started this process is gone, also if it was killed."""
+    while os.getppid() == hub_process:
+        time.sleep(_LOOK_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def serve(
+    deployment: Deployment, keys: dict[str, str], port: int | None, *, api_url: str = ""
+) -> None:
     """Answer on loopback until asked to end.
 
-    The hub says where its API is, and where a managed service shall listen.
+    To a managed service the hub says where its API is, and where to listen.
     """
     configure_logs("portal")
-    api_url = os.environ.get("JUPYTERHUB_API_URL")
+    api_url = api_url or os.environ.get("JUPYTERHUB_API_URL", "")
     address = urlsplit(os.environ.get("JUPYTERHUB_SERVICE_URL", ""))
     chosen = port or address.port
     if not api_url or not chosen:
@@ -51,6 +67,8 @@ def serve(deployment: Deployment, keys: dict[str, str], port: int | None) -> Non
             "The portal needs JUPYTERHUB_API_URL and a port.",
             hint="`petrihub up` starts it; to run one by hand, give both.",
         )
+    if port is None:
+        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     uvicorn.run(
         make_app(make_portal(deployment, keys, api_url)),
         host="127.0.0.1",

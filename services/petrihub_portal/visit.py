@@ -7,10 +7,11 @@ token may do at most what its scopes `custom:petrihub:<permission>` name.
 
 import hashlib
 import hmac
+import re
 import secrets
 from dataclasses import dataclass, field
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -28,6 +29,9 @@ from petrihub_portal.routing import Open, Rule
 SESSION_COOKIE = "petrihub-portal"
 SESSION = "session"
 SESSION_SECONDS = 14 * 24 * 3600  # at most; the hub's token may end before
+
+# as a byte, and as JSON writes it (a written backslash before it is another thing)
+_NUL = re.compile(rb"\0|(?<!\\)(?:\\\\)*\\u0000")
 
 _CHANGING_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
@@ -53,6 +57,7 @@ class Visit:
     person: Person | None = None
     actor: Actor = field(default_factory=lambda: Actor(""))
     xsrf: str = ""
+    by_token: bool = False  # an access token asks, not a browser
 
     @property
     def me(self) -> Person:
@@ -88,6 +93,7 @@ async def gate(request: Request, rule: Rule) -> None:
     visit = Visit(portal, request)
     request.state.visit = visit
     await _check_size(request, rule)
+    _check_text(request)
     bearer = request.headers.get("Authorization")
     if bearer is not None and rule.is_api:
         await _by_token(visit, bearer, rule)
@@ -129,6 +135,15 @@ async def _check_size(request: Request, rule: Rule) -> None:
     request._body = b"".join(chunks)
 
 
+def _check_text(request: Request) -> None:
+    """No text holds a NUL: PostgreSQL cannot store it. Of forms, `Form` looks at the fields."""
+    asked = unquote(request.url.query) + unquote(request.url.path)
+    kind = request.headers.get("Content-Type", "")
+    body: bytes = request._body
+    if "\0" in asked or (not kind.startswith("multipart/form-data") and _NUL.search(body)):
+        raise Refused("A character that no text may hold (NUL) was sent.", hint="Take it out.")
+
+
 async def _by_token(visit: Visit, header: str, rule: Rule) -> None:
     kind, _, token = header.partition(" ")
     model = None
@@ -144,6 +159,7 @@ async def _by_token(visit: Visit, header: str, rule: Rule) -> None:
         raise NotAllowed(
             "This token is not for your own things.", hint=f"Make one with the scope {OWN_SCOPE}."
         )
+    visit.by_token = True
     async with visit.portal.database.reading() as session:
         await _enter(visit, session, model["name"], allowed)
 
@@ -180,8 +196,11 @@ async def _check_forgery(visit: Visit) -> None:
     request = visit.request
     site = request.headers.get("Sec-Fetch-Site")
     origin = request.headers.get("Origin")
-    foreign = site not in (None, "same-origin") or (
-        origin is not None and urlsplit(origin).netloc != request.headers.get("Host")
+    foreign = (
+        site not in (None, "same-origin")
+        # no page of ours asks so, and a foreign page cannot ask otherwise without asking first
+        or request.headers.get("Sec-Fetch-Mode") == "no-cors"
+        or (origin is not None and urlsplit(origin).netloc != request.headers.get("Host"))
     )
     given = request.headers.get("X-XSRFToken") or ""
     if not given and request.headers.get("Content-Type", "").startswith(_CHANGING_FORMS):
@@ -218,7 +237,7 @@ class Form:
     def many(self, name: str) -> list[str]:
         """All values of a field that may be sent more than once."""
         values = self._data.getlist(name)
-        if not all(isinstance(value, str) for value in values):
+        if not all(isinstance(value, str) and "\0" not in value for value in values):
             raise Refused(f"The field {name!r} must be text.")
         return [str(value).strip() for value in values]
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from petrihub_core.deployment import Deployment, Profile, Size
-from petrihub_core.errors import Refused
+from petrihub_core.deployment import Profile, Size
+from petrihub_core.errors import NotAllowed, Refused
+from petrihub_core.menu import Offered, OfferedProfile, OfferedSize
 from petrihub_spawner.pod.checks import reserved
 
 FIELDS = ("profile", "size")
@@ -17,7 +18,7 @@ _HINT = "Choose a profile and a size on the start page."
 
 @dataclass(frozen=True)
 class Choices:
-    """A profile and one of its sizes, both known to this deployment."""
+    """A profile and one of its sizes, both on the menu and offered to the person."""
 
     profile: Profile
     size: Size
@@ -39,19 +40,46 @@ def read_form(form: Mapping[str, list[Any]]) -> dict[str, Any]:
     return options
 
 
-def read_choices(options: object, deployment: Deployment) -> Choices:
-    """The choices in `options`; raises `Refused` for anything that is not one of ours.
+def read_choices(options: object, offered: Offered, *, contact: str = "") -> Choices:
+    """The choices in `options`; `contact` is whom to ask for what is refused, if known.
 
-    What is left out is the deployment's first profile, and the profile's first size.
+    Raises `Refused` for anything that is not on the menu, `NotAllowed` for what is on it but not
+    for this person. What is left out is the profile that their group preselects, else the first
+    that is theirs, and its first size that is.
     """
+    words = read_words(options)
+    profile = _profile(words.get("profile") or first_profile(offered).profile.id, offered)
+    size = _size(words.get("size") or first_size(profile).size.id, profile)
+    for each in (profile, size):
+        if each.refusal:
+            raise NotAllowed(each.refusal, hint=f"Ask {contact or 'your administrator'}.")
+    return Choices(profile.profile, size.size)
+
+
+def read_words(options: object) -> dict[str, str]:
+    """The choices as words, by their fields; raises `Refused` for anything of another form."""
     if not isinstance(options, Mapping):
         raise Refused("The choices must be an object with profile and size.", hint=_HINT)
     _refuse_forged(options)
+    words: dict[str, str] = {}
     for name, value in options.items():
         if not isinstance(value, str):
             raise Refused(f"The choice {name!r} must be a word.", hint=_HINT)
-    profile = _profile(options.get("profile") or deployment.profiles[0].id, deployment)
-    return Choices(profile, _size(options.get("size") or profile.sizes[0], profile, deployment))
+        words[name] = value
+    return words
+
+
+def first_profile(offered: Offered) -> OfferedProfile:
+    """What is preselected: the group's default, else the first that this person may use."""
+    preferred = offered.profile(offered.preferred)
+    if preferred is not None and not preferred.refusal:
+        return preferred
+    return next((each for each in offered.profiles if not each.refusal), offered.profiles[0])
+
+
+def first_size(profile: OfferedProfile) -> OfferedSize:
+    """The profile's first size that this person may choose, else its first."""
+    return next((each for each in profile.sizes if not each.refusal), profile.sizes[0])
 
 
 def _refuse_forged(options: Mapping[Any, Any]) -> None:
@@ -68,22 +96,21 @@ def _refuse_forged(options: Mapping[Any, Any]) -> None:
         raise Refused("The choices are too long.", hint=_HINT)
 
 
-def _profile(profile_id: str, deployment: Deployment) -> Profile:
-    found = deployment.profile(profile_id)
+def _profile(profile_id: str, offered: Offered) -> OfferedProfile:
+    found = offered.profile(profile_id)
     if found is None:
-        offered = ", ".join(profile.id for profile in deployment.profiles)
-        raise Refused(
-            f"There is no profile {_shown(profile_id)}.", hint=f"Choose one of: {offered}."
-        )
+        known = ", ".join(each.profile.id for each in offered.profiles if not each.refusal)
+        raise Refused(f"There is no profile {_shown(profile_id)}.", hint=f"Choose one of: {known}.")
     return found
 
 
-def _size(size_id: str, profile: Profile, deployment: Deployment) -> Size:
-    found = deployment.size(size_id) if size_id in profile.sizes else None
+def _size(size_id: str, profile: OfferedProfile) -> OfferedSize:
+    found = profile.size(size_id)
     if found is None:
+        known = ", ".join(each.size.id for each in profile.sizes if not each.refusal)
         raise Refused(
-            f"The profile {profile.title!r} has no size {_shown(size_id)}.",
-            hint=f"Choose one of: {', '.join(profile.sizes)}.",
+            f"The profile {profile.profile.title!r} has no size {_shown(size_id)}.",
+            hint=f"Choose one of: {known}.",
         )
     return found
 

@@ -3,11 +3,14 @@
 import os
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 from petrihub_core.database import Database
 from petrihub_core.deployment import BOOT_VARIABLE, Deployment, read_deployment
 from petrihub_core.intents import Intents
 from petrihub_core.records import new_id
+
+SHIPPED_APPS = Path(__file__).resolve().parents[2] / "catalog" / "apps"
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ class Server:
 
 class HubServers:
     """The hub's servers; needs the scopes list:users, read:servers, admin:server_state,
-    delete:servers.
+    delete:servers, start:servers.
     """
 
     def __init__(self, api_url: str, token: str) -> None:
@@ -66,6 +66,21 @@ class HubServers:
             raise _silent() from exc
         if answer.is_server_error:
             raise _silent()
+
+    async def start(self, user: str, name: str, options: Mapping[str, Any]) -> str:
+        """Ask the hub to start this server; empty, or why it refused. Raises `Unavailable`."""
+        path = f"/users/{quote(user, safe='')}/servers/{quote(name, safe='')}"
+        try:
+            answer = await self._client.post(path, json={"user_options": dict(options)})
+        except httpx.HTTPError as exc:
+            raise _silent() from exc
+        if answer.is_success:
+            return ""
+        try:
+            words = str(answer.json().get("message") or "")
+        except ValueError:
+            words = ""
+        return words or f"The hub refused it ({answer.status_code})."
 
     async def close(self) -> None:
         """Give the connections back."""

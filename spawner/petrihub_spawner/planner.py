@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from petrihub_core.apps import AppDescriptor
@@ -30,13 +30,16 @@ LAYOUTS_VARIABLE = "JUPYTERLAB_WORKSPACES_DIR"  # where JupyterLab keeps which t
 WELCOME_VARIABLE = "PETRIHUB_WELCOME"  # folder that a new home gets a copy of
 
 _PROGRAM = "jupyterhub-singleuser"
+_REASON_LIMIT = 500  # characters of an app descriptor's `unavailable`
 _SECRET_NAMES = ("JUPYTERHUB_API_TOKEN", "JPY_API_TOKEN")
 _SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Everything that a plan depends on. `hub_environment` is what JupyterHub itself needs."""
+    """Everything that a plan depends on. `hub_environment` is what JupyterHub itself needs,
+    `refused_apps` the apps that are not for this person, each with the rule in words.
+    """
 
     person: str
     workspace: str
@@ -49,6 +52,7 @@ class Request:
     port: int
     ready_path: str
     as_root: bool
+    refused_apps: Mapping[str, str] = field(default_factory=dict)
 
 
 def workspace_ref(deployment: Deployment, person: str, workspace: str) -> PodRef:
@@ -111,6 +115,18 @@ def image_apps(image: WorkspaceImage, profile: Profile) -> tuple[AppDescriptor, 
     return tuple(app for app in declared if profile.offers(app.id))
 
 
+def forbid(
+    apps: tuple[AppDescriptor, ...], refused: Mapping[str, str]
+) -> tuple[AppDescriptor, ...]:
+    """The same apps; those that are refused bear the rule as the reason why."""
+    return tuple(
+        app.model_copy(update={"unavailable": refused[app.id][:_REASON_LIMIT]})
+        if refused.get(app.id)
+        else app
+        for app in apps
+    )
+
+
 def _judged(app: AppDescriptor, path: str) -> AppDescriptor:
     absent = [program for program in app.requires if shutil.which(program, path=path) is None]
     if not absent or app.unavailable:
@@ -157,7 +173,7 @@ def _on_this_machine(request: Request, home: str) -> Container:
             WELCOME_VARIABLE: str(
                 _studio(request.deployment).parents[1] / "share/petrihub/welcome"
             ),
-            APPS_VARIABLE: _apps_json(apps),
+            APPS_VARIABLE: _apps_json(forbid(apps, request.refused_apps)),
         },
         secrets=_secret(request.hub_environment),
         mounts=(Mount(volume="home", path=home),),
@@ -174,6 +190,7 @@ def _on_docker(request: Request) -> Container:
             problem, hint="Ask the administrator to run `petrihub images build`, or choose another."
         )
     image = request.images[name]
+    apps = forbid(image_apps(image, request.choices.profile), request.refused_apps)
     return Container(
         name="main",
         image=image.digest,
@@ -182,7 +199,7 @@ def _on_docker(request: Request) -> Container:
             **_open(request.hub_environment),
             "JUPYTERHUB_ROOT_DIR": CONTAINER_HOME,
             LAYOUTS_VARIABLE: _layouts(CONTAINER_HOME, request),
-            APPS_VARIABLE: _apps_json(image_apps(image, request.choices.profile)),
+            APPS_VARIABLE: _apps_json(apps),
         },
         secrets=_secret(request.hub_environment),
         mounts=(Mount(volume="home", path=CONTAINER_HOME),),

@@ -13,12 +13,16 @@ from sqlalchemy import select
 
 from petrihub_core.deployment import BOOT_VARIABLE, Deployment
 from petrihub_core.errors import PetriHubError, Unavailable
+from petrihub_core.heartbeat import RECONCILER, beat
+from petrihub_core.intents import START
 from petrihub_core.logs import get_logger
 from petrihub_core.records import IntentRow, Person, now
 from petrihub_spawner.backends.runners import make_runner
+from petrihub_spawner.effects import start_failed
 from petrihub_spawner.foundation import Foundation, lay
 from petrihub_spawner.hub_servers import HubServers, Server
 from petrihub_spawner.pod.model import PodRef
+from petrihub_spawner.restarts import Restarts
 from petrihub_spawner.runner import Found, Runner, Silent
 
 EVERY = 60  # seconds between two rounds when nothing is pending
@@ -61,6 +65,7 @@ class Reconciler:
         self._foundation = foundation
         self._runner = runner
         self._hub = hub
+        self._restarts = Restarts(foundation.intents, hub)
         self._began = now()
 
     async def once(self) -> Round:
@@ -81,6 +86,9 @@ class Reconciler:
         for key, objects in scene.outside.items():
             if key not in settled and key not in scene.hub:
                 await self._remove_orphans(key, objects, done)
+        await self._restarts.go_on(scene.hub)
+        done.waiting.extend(self._restarts.waiting)
+        await beat(self._foundation.database, RECONCILER)
         return done
 
     async def _settle_or_say_why(self, row: IntentRow, scene: _Scene, done: Round) -> None:
@@ -95,7 +103,11 @@ class Reconciler:
     async def _give_up_if_late(self, row: IntentRow, why: PetriHubError) -> None:
         # what is still outside is removed as an orphan as soon as it can be
         if now() >= row.deadline:
-            await self._foundation.intents.fail(row.id, why.jupyterhub_message)
+            await self._fail(row, why.jupyterhub_message)
+
+    async def _fail(self, row: IntentRow, reason: str) -> None:
+        line = start_failed(row.workspace.partition("/")[2], reason, row.id)
+        await self._foundation.intents.fail(row.id, reason, line if row.kind == START else None)
 
     async def _look_around(self) -> _Scene:
         # the order matters: an object's intent is older than the object, and the hub says "spawn"
@@ -131,7 +143,7 @@ class Reconciler:
         late = now() >= row.deadline
         if server and server.pending and not late:
             done.waiting.append(row.workspace)  # the hub is at it: it checks after its own restart
-        elif row.kind == "start":
+        elif row.kind == START:
             await self._settle_start(row, server, scene, done)
         else:
             await self._settle_stop(row, server, scene, done)
@@ -148,7 +160,7 @@ class Reconciler:
             await self._hub.stop(server)
         await self._remove_all(row, scene)
         lived = row.boot == intents.boot
-        await intents.fail(row.id, _TOO_LONG if lived else _HUB_STOPPED)
+        await self._fail(row, _TOO_LONG if lived else _HUB_STOPPED)
         done.failed.append(row.workspace)
 
     async def _settle_stop(

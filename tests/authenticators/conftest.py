@@ -4,10 +4,10 @@ hub           a running hub on SQLite (session); `tables` are its tables
 fresh_hub     a hub of this test alone, that nobody has signed in to yet
 story_hub     the same, once on SQLite and once on PostgreSQL
 add_person    makes people in a database; `researcher` and `admin` are such people in `tables`
-visitor       a browser at `hub`; `at_admin` is one where an administrator is signed in
+invite        the code of an invitation that `admin` makes; `reset` the code for a new password
+visitor       a browser at `hub`
 """
 
-import html
 import itertools
 import os
 import re
@@ -26,13 +26,18 @@ import httpx
 import pytest
 from argon2 import PasswordHasher
 
+from petrihub_authenticators import accounts
+from petrihub_authenticators.accounts import Newcomer
 from petrihub_core.database import Database, migrate_now
 from petrihub_core.deployment import Deployment, read_deployment
-from petrihub_core.people import LOCAL_ISSUER
-from petrihub_core.records import Account, Person, new_id
+from petrihub_core.people import LOCAL_ISSUER, by_username
+from petrihub_core.records import Account, Person, RoleGrant, new_id
+from petrihub_core.roles import SUPER_ADMIN, Actor, permissions_of
 
 HERE = Path(__file__).parent
 PASSWORD = "correct zebra paper clip"
+ANY_PAGE = "no-such-page"  # of the hub's own, for everybody: it shows who is signed in
+PORTAL_TOKEN = "portal-token-of-the-tests"
 _TOKEN = re.compile(r'name="_xsrf" value="([^"]+)"')
 _SCRIPTS = {
     "tiny.py": """
@@ -82,20 +87,21 @@ class Visitor:
         form = {"step": "join", "code": code, "username": name}
         return self.post("welcome", {**form, "password": password, "again": password})
 
-    def link(self, path: str, data: dict[str, str] | None = None) -> str:
-        """The code of the one-time link that an administrator gets for this form."""
-        made = self.post(path, data or {}, page="people")
-        assert made.status_code == 303, made.text
-        shown = self.client.get(made.headers["location"])
-        found = re.search(r'id="one-time-link" value="[^"#]*/hub/welcome#([^"]+)"', shown.text)
-        assert found, shown.text
-        return html.unescape(found[1])
+    def own_api(self, name: str, method: str, path: str, **more: object) -> httpx.Response:
+        """A call of the hub's REST API below one's own user, as the hub's pages send it."""
+        headers = {"X-XSRFToken": self.client.cookies["_xsrf"], "Referer": f"{self.hub.url}/hub/"}
+        return self.client.request(
+            method,
+            f"/hub/api/users/{name}{path}",
+            headers=headers,
+            **more,  # type: ignore[arg-type]
+        )
 
     def who(self) -> str | None:
         """The name that the hub's pages show, None if nobody is signed in."""
-        answer = self.get("home")
+        answer = self.get(ANY_PAGE)
         found = re.search(r'data-user="([^"]*)"', answer.text)
-        return found[1] if answer.status_code == 200 and found else None
+        return found[1] if found and found[1] else None
 
 
 @dataclass
@@ -118,6 +124,16 @@ class Hub:
 
     def database(self) -> Database:
         return Database.open(self.deployment.database_url)
+
+    def portal(self, method: str, path: str) -> httpx.Response:
+        """A call of the REST API with the portal's service token."""
+        headers = {"Authorization": f"token {PORTAL_TOKEN}"}
+        return httpx.request(method, f"{self.url}/hub/api/{path}", headers=headers, timeout=60)
+
+    def ready(self, name: str) -> dict[str, bool]:
+        """The person's workspaces, and which of them answer."""
+        answer = self.portal("GET", f"users/{name}?include_stopped_servers=1")
+        return {key: value["ready"] for key, value in answer.json()["servers"].items()}
 
 
 def _two_ports() -> int:
@@ -216,13 +232,15 @@ AddPerson = Callable[..., Awaitable[str]]
 def add_person(password_hash: str) -> AddPerson:
     """Makes people who can sign in with `PASSWORD`; gives their name."""
 
-    async def add(database: Database, *, role: str = "researcher", name: str = "") -> str:
+    async def add(database: Database, *roles: str, name: str = "") -> str:
         name = name or f"p{uuid.uuid4().hex[:10]}"
         async with database.session() as session:
-            person = Person(issuer=LOCAL_ISSUER, subject=new_id(), username=name, role=role)
+            person = Person(issuer=LOCAL_ISSUER, subject=new_id(), username=name)
             session.add(person)
             await session.flush()
             session.add(Account(person_id=person.id, password_hash=password_hash))
+            for role in roles:
+                session.add(RoleGrant(person_id=person.id, role=role, granted_by="tests"))
         return name
 
     return add
@@ -235,7 +253,7 @@ async def researcher(tables: Database, add_person: AddPerson) -> str:
 
 @pytest.fixture
 async def admin(tables: Database, add_person: AddPerson) -> str:
-    return await add_person(tables, role="admin")
+    return await add_person(tables, SUPER_ADMIN)
 
 
 @pytest.fixture
@@ -243,9 +261,33 @@ def visitor(hub: Hub) -> Visitor:
     return hub.visitor()
 
 
+async def actor_of(database: Database, name: str) -> Actor:
+    """The person as somebody who acts, with what their roles allow them now."""
+    async with database.reading() as session:
+        person = await by_username(session, name)
+        assert person is not None
+        return Actor(person.username, await permissions_of(session, person), person.id)
+
+
 @pytest.fixture
-def at_admin(hub: Hub, admin: str) -> Visitor:
-    """The browser of an administrator who is signed in."""
-    browser = hub.visitor()
-    assert browser.sign_in(admin).status_code == 303
-    return browser
+def invite(tables: Database, admin: str) -> Callable[..., Awaitable[str]]:
+    """Makes an invitation as `admin`; gives its code."""
+
+    async def make(**newcomer: str) -> str:
+        actor = await actor_of(tables, admin)
+        async with tables.session() as session:
+            return await accounts.add(session, actor, Newcomer(**newcomer))  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture
+def reset(tables: Database, admin: str) -> Callable[[str], Awaitable[str]]:
+    """Makes a link for a new password as `admin`; gives its code."""
+
+    async def make(name: str) -> str:
+        actor = await actor_of(tables, admin)
+        async with tables.session() as session:
+            return await accounts.new_link(session, actor, name)
+
+    return make

@@ -14,6 +14,7 @@ from jupyterhub.spawner import SimpleLocalProcessSpawner
 from petrihub_authenticators import door
 from petrihub_core import web
 from petrihub_core.deployment import read_deployment
+from petrihub_portal.registration import custom_scopes, hub_roles, workspace_scopes
 
 FOLDER = Path(os.environ["DOOR_FOLDER"])
 PORT = int((FOLDER / "port").read_text())
@@ -62,7 +63,10 @@ c.JupyterHub.redirect_to_server = False
 c.JupyterHub.allow_named_servers = True
 c.JupyterHub.template_paths = [*door.template_paths(), *web.template_paths()]
 c.JupyterHub.extra_handlers = web.static_handlers()
-c.JupyterHub.template_vars = web.template_vars(deployment)
+c.JupyterHub.template_vars = {
+    **web.template_vars(deployment),
+    "ph_may_administer": door.may_administer,
+}
 c.JupyterHub.log_level = "DEBUG"
 c.JupyterHub.services = [
     {
@@ -73,8 +77,10 @@ c.JupyterHub.services = [
         "oauth_redirect_uri": "/services/probe/oauth_callback",
         "oauth_no_confirm": True,
         "display": False,
-    }
+    },
+    {"name": "portal", "api_token": "portal-token-of-the-tests"},
 ]
-c.JupyterHub.load_roles = [
-    {"name": "user", "scopes": ["self", "access:services"]},
-]
+# the portal itself does not run here: its token and its rights are the product's
+c.JupyterHub.custom_scopes = {**custom_scopes(), **workspace_scopes()}
+c.JupyterHub.load_roles = hub_roles()
+c.JupyterHub.load_roles[0]["scopes"].append("access:services")

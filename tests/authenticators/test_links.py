@@ -2,22 +2,24 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select, text
 
 from petrihub_authenticators import links, redemption
-from petrihub_authenticators.links import LIFETIMES, Kind
-from petrihub_core import audit
+from petrihub_authenticators.links import LIFETIMES, Brings, Kind
+from petrihub_core import audit, groups
 from petrihub_core.database import Database
 from petrihub_core.errors import Conflict, NotAllowed, NotFound, PetriHubError
 from petrihub_core.people import by_username
-from petrihub_core.records import Account, AuditRow, Person, SignInLink, now
+from petrihub_core.records import Account, AuditRow, Group, GroupMember, Person, SignInLink, now
+from petrihub_core.roles import Actor, Permission, roles_of
 
 HASH = "$argon2id$not-looked-at-here"
 
 
-async def make(database: Database, kind: Kind, **more: str) -> str:
+async def make(database: Database, kind: Kind, **more: Any) -> str:
     async with database.session() as session:
         return await links.make(session, kind, by="tests", **more)
 
@@ -33,10 +35,16 @@ async def redeem(database: Database, code: str, name: str = "ada") -> Person:
         return done.person
 
 
+async def roles(database: Database, person: Person) -> list[str]:
+    async with database.reading() as session:
+        return await roles_of(session, person.id)
+
+
 async def test_the_first_admin_comes_in_and_closes_the_door_behind(database: Database) -> None:
     code = await make(database, Kind.FIRST_ADMIN)
     person = await redeem(database, code)
-    assert (person.role, person.active) == ("admin", True)
+    assert person.active
+    assert await roles(database, person) == ["super-admin"]
     with pytest.raises(Conflict, match="used already"):
         await redeem(database, code, "eve")
     with pytest.raises(Conflict, match="administrator already"):
@@ -47,12 +55,12 @@ async def test_a_newer_first_admin_link_replaces_the_older(database: Database) -
     older, newer = await make(database, Kind.FIRST_ADMIN), await make(database, Kind.FIRST_ADMIN)
     with pytest.raises(Conflict, match="replaced by a newer"):
         await redeem(database, older)
-    assert (await redeem(database, newer)).role == "admin"
+    assert await roles(database, await redeem(database, newer)) == ["super-admin"]
 
 
 async def test_a_first_admin_link_is_worthless_once_there_is_an_admin(database: Database) -> None:
     code = await make(database, Kind.FIRST_ADMIN)
-    invite = await make(database, Kind.INVITE, role="admin")
+    invite = await make(database, Kind.INVITE, brings=Brings(role="super-admin"))
     await redeem(database, invite, "boss")
     with pytest.raises(Conflict, match="administrator already"):
         await redeem(database, code, "eve")
@@ -118,6 +126,27 @@ async def test_a_taken_name_leaves_the_link_open(database: Database) -> None:
     with pytest.raises(Conflict, match="taken"):
         await redeem(database, code, "ada")
     assert (await redeem(database, code, "eve")).username == "eve"
+
+
+async def test_an_invitation_brings_its_role_its_address_and_its_groups(
+    database: Database,
+) -> None:
+    boss = Actor("boss", frozenset(Permission))
+    async with database.session() as session:
+        kept = await groups.make(session, boss, name="imaging", title="Imaging")
+        gone = await groups.make(session, boss, name="gone", title="Gone")
+    brings = Brings(role="auditor", email="ada@lab.example", groups=(kept.id, gone.id))
+    code = await make(database, Kind.INVITE, brings=brings)
+    async with database.session() as session:
+        await groups.delete_group(session, boss, "gone")
+    ada = await redeem(database, code)
+    assert ada.email == "ada@lab.example"
+    assert await roles(database, ada) == ["auditor"]
+    async with database.reading() as session:
+        rows = await session.scalars(
+            select(Group.name).join(GroupMember).where(GroupMember.person_id == ada.id)
+        )
+        assert list(rows) == ["imaging"]
 
 
 async def test_a_fixed_name_wins_over_a_typed_one(database: Database) -> None:

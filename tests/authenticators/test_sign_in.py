@@ -4,19 +4,24 @@ import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from petrihub_authenticators.door import PetriHubAuthenticator
 from petrihub_authenticators.throttle import ACCOUNT, ADDRESS
 from petrihub_core import audit
 from petrihub_core.database import Database
-from petrihub_core.records import AuditRow, Person
+from petrihub_core.records import AuditRow, Person, RoleGrant, now
+
+from tests.authenticators.conftest import ANY_PAGE
 
 AddPerson = Callable[..., Awaitable[str]]
 PASSWORD = "correct zebra paper clip"
+PANEL = 'href="/services/portal/admin"'
 
 
 async def until(holds: Callable[[], object]) -> None:
@@ -164,10 +169,20 @@ async def test_a_deactivated_person_is_told_so_only_with_the_right_password(
 
 
 async def test_the_role_decides_what_the_hub_shows(hub, researcher: str, admin: str) -> None:
-    for name, sees in ((researcher, 403), (admin, 200)):
+    for name, sees in ((researcher, False), (admin, True)):
         visitor = hub.visitor()
         visitor.sign_in(name)
-        assert visitor.get("people").status_code == sees
+        assert (PANEL in visitor.get(ANY_PAGE).text) is sees
+
+
+async def test_nobody_is_an_administrator_of_jupyterhub_itself(hub, admin: str) -> None:
+    visitor = hub.visitor()
+    visitor.sign_in(admin)
+    assert visitor.get("admin").status_code in (403, 404)
+    assert visitor.own_api(admin, "GET", "").json()["admin"] is False
+    for method, path in (("GET", ""), ("POST", ""), ("PATCH", ""), ("POST", "/servers/one")):
+        answer = visitor.own_api("somebody-else", method, path, json={"admin": True})
+        assert answer.status_code in (403, 404), path
 
 
 async def test_our_pages_are_in_no_cache_frame_or_referrer(visitor) -> None:
@@ -186,7 +201,7 @@ async def test_no_page_carries_inline_code(visitor) -> None:
 
 
 async def test_our_scripts_are_served_and_nothing_beside_them(visitor) -> None:
-    for name in ("sign-in.js", "welcome.js", "people.js"):
+    for name in ("sign-in.js", "welcome.js"):
         answer = visitor.get(f"petrihub/sign-in/static/{name}")
         assert answer.status_code == 200
         assert "javascript" in answer.headers["content-type"]
@@ -230,23 +245,55 @@ async def test_what_the_tables_say_reaches_the_hub_without_a_new_sign_in(
 ) -> None:
     """`fresh_hub` asks again after one second instead of sixty."""
     tables = fresh_hub.database()
-    boss = await add_person(tables, role="admin")
+    boss = await add_person(tables, "user-admin")
     visitor = fresh_hub.visitor()
     visitor.sign_in(boss)
-    assert 'href="/hub/admin"' in visitor.get("home").text
+    assert PANEL in visitor.get(ANY_PAGE).text
 
-    async def change(**values: object) -> None:
-        async with tables.session() as session:
-            await session.execute(update(Person).where(Person.username == boss).values(**values))
-
-    await change(role="researcher")
-    await until(lambda: 'href="/hub/admin"' not in visitor.get("home").text)
+    async with tables.session() as session:
+        await session.execute(delete(RoleGrant))
+    await until(lambda: PANEL not in visitor.get(ANY_PAGE).text)
     assert visitor.get("api/users").status_code == 403
     assert visitor.who() == boss
-    await change(active=False)
+    async with tables.session() as session:
+        await session.execute(update(Person).where(Person.username == boss).values(active=False))
     await until(lambda: visitor.who() is None)
     assert visitor.sign_in(boss).status_code == 403
     await tables.close()
+
+
+async def test_when_somebody_was_seen_is_written_down_but_not_for_their_machines(
+    hub, visitor, researcher: str, tables: Database
+) -> None:
+    visitor.sign_in(researcher)
+
+    async def last_seen() -> datetime | None:
+        async with tables.reading() as session:
+            return await session.scalar(
+                select(Person.last_seen_at).where(Person.username == researcher)
+            )
+
+    first = await last_seen()
+    assert first is not None
+    assert now() - first < timedelta(minutes=1)
+    token = visitor.own_api(researcher, "POST", "/tokens", json={}).json()["token"]
+    assert await last_seen() == first, "not again within the minute"
+
+    async with tables.session() as session:
+        long_ago = now() - timedelta(days=9)
+        await session.execute(
+            update(Person).where(Person.username == researcher).values(last_seen_at=long_ago)
+        )
+    door = PetriHubAuthenticator()
+    person = SimpleNamespace(name=researcher, admin=False)
+    machine = SimpleNamespace(request=SimpleNamespace(path=f"/hub/api/users/{researcher}/activity"))
+    browser = SimpleNamespace(request=SimpleNamespace(path="/hub/token"))
+    door.database = tables
+    assert token
+    assert await door.refresh_user(person, machine) is True
+    assert await last_seen() == long_ago
+    assert await door.refresh_user(person, browser) is True
+    assert await last_seen() > long_ago
 
 
 def test_the_door_asks_again_every_minute_and_for_every_start() -> None:

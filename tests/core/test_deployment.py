@@ -67,10 +67,10 @@ def test_the_id_of_a_deployment_stays(tmp_path: Path) -> None:
     [
         ('backend = "dockr"', 1, "backend", "'local' or 'docker'"),
         ("\n\nbakend = 1", 3, "bakend", "backend"),
-        ("[address]\n\nprt = 1", 3, "address.prt", "host, port"),
+        ("[address]\n\nprt = 1", 3, "address.prt", "host, names, port"),
         ('[address]\nport = "x"', 2, "address.port", "valid integer"),
         ("[address]\nport = 70000", 2, "address.port", "65535"),
-        (GOOD + "\ncolour = 1", 19, "profiles.0.colour", "description, id, image"),
+        (GOOD + "\ncolour = 1", 19, "profiles.0.colour", "description, groups, id, image"),
         (GOOD + '[[profiles]]\nid = "Q!"\ntitle="Q"\nsizes=[]', 19, "profiles.1.id", "pattern"),
         ("[docker]\nnetwork_pool = 3.5", 2, "docker.network_pool", "network"),
     ],

@@ -5,7 +5,6 @@ studio     a whole PetriHub on one backend with its first admin signed up, for o
 """
 
 import asyncio
-import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,7 +15,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from petrihub_cli.engine import find_engine
 from petrihub_spawner.pod.model import DEPLOYMENT_LABEL
 
-from tests.e2e.studio import Studio, choose_password
+from tests.e2e.studio import HOME, Studio, choose_password
 from tests.platform import BROWSER_FLAGS, free_port, start_up
 
 
@@ -41,7 +40,7 @@ def studio(
     page = context.new_page()
     page.goto(run.first_admin)
     choose_password(page, "marie")
-    expect(page).to_have_url(re.compile("/hub/home"))
+    expect(page).to_have_url(run.url + HOME)
     yield Studio(request.param, run, browser, context)
     context.close()
     assert run.interrupt() == 0

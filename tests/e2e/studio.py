@@ -9,6 +9,8 @@ from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.platform import PASSWORD, Up
 
+HOME = "/services/portal/"
+
 
 @dataclass
 class Studio:
@@ -18,6 +20,25 @@ class Studio:
     up: Up
     browser: Browser
     admin: BrowserContext
+
+    @property
+    def home(self) -> str:
+        """Where everybody's workspaces are."""
+        return f"{self.up.url}{HOME}"
+
+    def invitation(self) -> str:
+        """A one-time link that the admin makes for somebody new."""
+        page = self.admin.new_page()
+        page.goto(self.home)
+        answer = page.request.post(
+            f"{self.home}api/v1/people",
+            headers={"X-XSRFToken": page.locator("body").get_attribute("data-xsrf") or ""},
+            data={},
+        )
+        page.close()
+        assert answer.status == 201, answer.text()
+        link: str = answer.json()["link"]
+        return link
 
     def shot(self, page: Page, name: str, *, settle_ms: int = 0) -> None:
         """Keep a picture, for people to look at, where PETRIHUB_SHOTS says."""

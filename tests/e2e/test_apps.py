@@ -18,7 +18,7 @@ APPS = ("VS Code", "Shiny", "Desktop", "IGV", "ImageJ", "Jalview", "CELLxGENE")
 def marie(studio: Studio) -> Page:
     """The admin, at work in a workspace of her own."""
     page = studio.admin.new_page()
-    new_workspace(page, f"{studio.up.url}/hub/home", "bench")
+    new_workspace(page, studio.home, "bench")
     press_start(page)
     return page
 

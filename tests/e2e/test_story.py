@@ -16,20 +16,11 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(1800)]
 @pytest.fixture(scope="module")
 def ada(studio: Studio) -> Page:
     """The researcher Ada, who came by an invitation of the admin."""
-    admin = studio.admin.new_page()
-    admin.goto(f"{studio.up.url}/hub/people")
-    admin.get_by_role("button", name="Make one-time link").click()
-    link = admin.locator("input[readonly][value*='/hub/welcome#']").input_value()
-    admin.close()
     page = studio.browser.new_context(viewport={"width": 1360, "height": 850}).new_page()
-    page.goto(link)
+    page.goto(studio.invitation())
     choose_password(page, "ada")
-    expect(page).to_have_url(re.compile("/hub/home"))
+    expect(page).to_have_url(studio.home)
     return page
-
-
-def home(studio: Studio) -> str:
-    return f"{studio.up.url}/hub/home"
 
 
 def test_the_first_admins_link_works_once(studio: Studio) -> None:
@@ -41,18 +32,18 @@ def test_the_first_admins_link_works_once(studio: Studio) -> None:
 
 def test_a_researcher_comes_in_out_and_in_again(studio: Studio, ada: Page) -> None:
     expect(ada.get_by_role("heading", name="Workspaces")).to_be_visible()
-    assert ada.request.get(f"{studio.up.url}/hub/people").status == 403
+    assert ada.request.get(f"{studio.home}admin/people").status == 403
     page = studio.browser.new_context().new_page()
     page.goto(studio.up.url)
     studio.shot(page, "sign-in")
     page.get_by_label("Name", exact=True).fill(" ADA ")
     page.locator("input[type=password]").fill(PASSWORD)
     page.get_by_role("button", name="Sign in", exact=True).click()
-    expect(page).to_have_url(re.compile("/hub/home"))
+    expect(page).to_have_url(studio.home)
 
 
 def test_the_start_page_says_what_one_gets(studio: Studio, ada: Page) -> None:
-    new_workspace(ada, home(studio), "first-look")
+    new_workspace(ada, studio.home, "first-look")
     main = ada.locator("main")
     for words in ("Bio studio", "Notebooks", "CELLxGENE", "2 CPU", "4 GiB", "not measured yet"):
         expect(main).to_contain_text(words)
@@ -99,7 +90,7 @@ def test_a_cells_file_opens_in_cellxgene(studio: Studio, ada: Page) -> None:
 
 
 def test_files_are_there_after_stop_and_start(studio: Studio, ada: Page) -> None:
-    ada.goto(home(studio))
+    ada.goto(studio.home)
     ada.get_by_role("button", name="Stop first-look").click()
     card = ada.locator("#workspace-first-look")
     expect(card).to_contain_text("Stopped", timeout=60_000)
@@ -110,16 +101,16 @@ def test_files_are_there_after_stop_and_start(studio: Studio, ada: Page) -> None
 
 
 def test_the_next_start_page_knows_how_long_it_takes(studio: Studio, ada: Page) -> None:
-    new_workspace(ada, home(studio), "second")
+    new_workspace(ada, studio.home, "second")
     expect(ada.locator("main")).to_contain_text(re.compile(r"[Uu]sually ready in about \d+ s"))
 
 
 def test_three_workspaces_with_their_own_profiles_and_no_fourth(studio: Studio, ada: Page) -> None:
     ada.get_by_role("radio", name="Notebooks").check(force=True)
     press_start(ada)
-    new_workspace(ada, home(studio), "third")
+    new_workspace(ada, studio.home, "third")
     press_start(ada)
-    ada.goto(home(studio))
+    ada.goto(studio.home)
     studio.shot(ada, "home")
     expect(ada.locator("main")).to_contain_text("3 of 3 workspaces")
     expect(ada.locator("#workspace-second")).to_contain_text("Notebooks")
@@ -138,12 +129,9 @@ def test_three_workspaces_with_their_own_profiles_and_no_fourth(studio: Studio, 
 
 def test_nobody_enters_another_persons_workspace(studio: Studio, ada: Page) -> None:
     bob = studio.browser.new_context().new_page()
-    admin = studio.admin.new_page()
-    admin.goto(f"{studio.up.url}/hub/people")
-    admin.get_by_role("button", name="Make one-time link").click()
-    bob.goto(admin.locator("input[readonly][value*='/hub/welcome#']").input_value())
+    bob.goto(studio.invitation())
     choose_password(bob, "bob")
-    expect(bob).to_have_url(re.compile("/hub/home"))
+    expect(bob).to_have_url(studio.home)
     answer = bob.goto(f"{studio.up.url}/user/ada/second/api/contents")
     assert answer is not None
     assert answer.status in {403, 404}
@@ -160,6 +148,7 @@ def test_a_lost_password_is_recovered_by_the_operator(studio: Studio, ada: Page)
     page = studio.browser.new_context().new_page()
     page.goto(said.strip().rsplit(" ", 1)[1])
     choose_password(page, None)
-    expect(page).to_have_url(re.compile("/hub/home"))
+    expect(page).to_have_url(studio.home)
     # whoever was signed in with the old password is not any more
-    assert ada.request.get(home(studio), max_redirects=0).status == 302
+    spawn = ada.request.get(f"{studio.up.url}/hub/spawn", max_redirects=0)
+    assert (spawn.status, "/hub/login" in spawn.headers["location"]) == (302, True)

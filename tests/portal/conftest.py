@@ -3,8 +3,12 @@
 site         a running platform and its tables (session)
 add_person   makes people who can sign in; gives their `Guest`
 guest        a fresh researcher; `boss` is a fresh super admin
+fronted      a platform of its own behind Caddy (session), with its tables `fronted_tables`
+chief        a fresh super admin there, who comes by HTTPS
 """
 
+import asyncio
+import shutil
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
@@ -17,8 +21,11 @@ from petrihub_core.people import LOCAL_ISSUER
 from petrihub_core.records import Account, Person, RoleGrant, new_id
 from petrihub_core.roles import SUPER_ADMIN
 
+from tests.conftest import skip
 from tests.platform import PASSWORD, free_port, start_up
+from tests.portal.fronted import Fronted, HttpsGuest, start_fronted
 from tests.portal.guests import Guest, Site
+from tests.portal.workspaces import WORKSPACE, Hub, Studio, make_guest, text
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +42,37 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def password_hash() -> str:
     """Made once: each costs a tenth of a second of both cores."""
     return PasswordHasher().hash(PASSWORD)
+
+
+@pytest.fixture(scope="session")
+def fronted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fronted]:
+    """A platform of its own behind Caddy, reached by HTTPS."""
+    if shutil.which("caddy") is None:
+        skip("Caddy is not installed (apt-get install caddy)")
+    started = start_fronted(tmp_path_factory.mktemp("fronted"))
+    try:
+        yield started
+    finally:
+        assert started.up.interrupt() == 0
+
+
+@pytest.fixture
+async def fronted_tables(fronted: Fronted) -> AsyncIterator[Database]:
+    opened = fronted.database()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def chief(fronted: Fronted, fronted_tables: Database, password_hash: str) -> HttpsGuest:
+    name = f"c{uuid.uuid4().hex[:10]}"
+    async with fronted_tables.session() as session:
+        person = Person(issuer=LOCAL_ISSUER, subject=new_id(), username=name)
+        session.add(person)
+        await session.flush()
+        session.add(Account(person_id=person.id, password_hash=password_hash))
+        session.add(RoleGrant(person_id=person.id, role=SUPER_ADMIN, granted_by="tests"))
+        return HttpsGuest(fronted, person.id, name)
 
 
 @pytest.fixture
@@ -74,3 +112,17 @@ async def guest(add_person: AddPerson) -> Guest:
 @pytest.fixture
 async def boss(add_person: AddPerson) -> Guest:
     return await add_person(SUPER_ADMIN)
+
+
+@pytest.fixture(scope="session")
+def studio(site: Site) -> Iterator[Studio]:
+    """A running workspace of somebody who has it open."""
+    owner = asyncio.run(make_guest(site)).sign_in()
+    hub = Hub(site)
+    hub.start(owner, WORKSPACE)
+    made = Studio(owner, hub, site)
+    inside = made.of(owner)
+    assert inside.enter().status_code == 200
+    inside.call("PUT", "api/contents/notes.txt", json=text("first"))
+    yield made
+    hub.client.close()

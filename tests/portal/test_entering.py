@@ -48,3 +48,20 @@ def test_a_forged_sign_in_answer_is_refused(guest: Guest) -> None:
     answer = guest.client.get(f"{PORTAL}oauth_callback", params={"code": "x", "state": "y"})
     assert answer.status_code == 400
     assert "not begun in this browser" in answer.text
+
+
+def test_two_tabs_may_sign_in_at_the_same_time(guest: Guest) -> None:
+    guest.sign_in()
+    begun = [
+        guest.client.get(f"{PORTAL}sign-in", params={"next": tab}, follow_redirects=False)
+        for tab in ("me?tab=1", "me?tab=2")
+    ]
+    for number, answer in enumerate(begun, start=1):
+        back = guest.client.get(answer.headers["location"])
+        assert str(back.url).endswith(f"me?tab={number}")
+
+
+def test_assets_are_kept_by_version_only(site: Site) -> None:
+    where = f"{site.url}{PORTAL}static/portal/css/portal.css"
+    assert "immutable" in httpx.get(f"{where}?v=1").headers["cache-control"]
+    assert httpx.get(where).headers["cache-control"] == "no-cache"

@@ -6,6 +6,7 @@ from pathlib import Path
 from jupyterhub.proxy import Proxy
 
 from petrihub_core.deployment import read_deployment
+from petrihub_spawner.titles import hub_handlers
 
 c = get_config()  # noqa: F821 - given by JupyterHub
 deployment = read_deployment()
@@ -38,6 +39,7 @@ c.JupyterHub.authenticator_class = "dummy"
 c.Authenticator.allow_all = True
 c.JupyterHub.spawner_class = f"petrihub-{deployment.backend}"
 c.JupyterHub.allow_named_servers = True
+c.JupyterHub.extra_handlers = hub_handlers()
 c.JupyterHub.cleanup_servers = False
 c.JupyterHub.cleanup_proxy = False
 c.JupyterHub.db_url = f"sqlite:///{deployment.state / 'hub.sqlite'}"

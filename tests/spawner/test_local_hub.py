@@ -1,12 +1,18 @@
 """A real hub with LocalWorkspaceSpawner: what a person sees of starts, refusals and failures."""
 
 import sys
+from datetime import UTC, datetime
 
+from sqlalchemy import select
+
+from petrihub_core import settings
+from petrihub_core.menu import MenuSettings, menu_in_file
+from petrihub_core.people import by_username
+from petrihub_core.records import Group, GroupMember
+from petrihub_core.settings.pages import MaintenanceSettings, SiteSettings
 from petrihub_spawner.contract import ask
 
 FORGED = [
-    ({"profile": "gpu-farm"}, "no profile 'gpu-farm'"),
-    ({"profile": "notebooks", "size": "large"}, "no size 'large'"),
     ({"privileged": True}, "'privileged'"),
     ({"profile": "notebooks", "binds": {"/": "/host"}}, "'binds'"),
     ({"image": "evil"}, "'image'"),
@@ -15,7 +21,16 @@ FORGED = [
     ({"profile": ["notebooks"]}, "must be a word"),
     ({"profile": {"a": {"b": {}}}}, "must be a word"),
     ({"profile": "n" * 100_000}, "too long"),
+]
+NOT_OFFERED = [
+    ({"profile": "gpu-farm"}, "no profile 'gpu-farm'"),
+    ({"profile": "notebooks", "size": "large"}, "no size 'large'"),
     ({"profile": "notebooks\nX=1"}, "no profile"),
+    (
+        {"profile": "bio-studio"},
+        "Bio studio is for the group Imaging. You can ask to join. Ask it@",
+    ),
+    ({"profile": "notebooks", "size": "medium"}, "Medium is for the group Imaging."),
 ]
 
 
@@ -56,6 +71,63 @@ async def test_forged_choices_are_refused_in_words_and_nothing_starts(hub):
     assert await hub.runner().find() == []
     # the unnamed server is not offered, and a name that would change is not taken
     assert "name of its own" in (await hub.ask("POST", "users/ada/server")).json()["message"]
+    await hub.ready("ada", "study")
+
+
+async def refusal(hub, options=None):
+    """The words of a start that the menu or a maintenance refuses."""
+    await hub.begin("ada", "study", options)
+    return (await hub.events("ada", "study"))[-1]
+
+
+def for_imaging(menu):
+    """The same menu, with the bio studio and the medium size for one group only."""
+    closed = {"groups": ("imaging",)}
+    return MenuSettings(
+        sizes=tuple(s.model_copy(update=closed) if s.id == "medium" else s for s in menu.sizes),
+        profiles=tuple(
+            p.model_copy(update=closed) if p.id == "bio-studio" else p for p in menu.profiles
+        ),
+    )
+
+
+async def test_what_is_not_offered_is_refused_with_whom_to_ask_and_nothing_starts(hub):
+    async with hub.foundation.database.session() as session:
+        session.add(Group(name="imaging", title="Imaging"))
+        await settings.write(session, for_imaging(menu_in_file(hub.deployment)), by="boss")
+        await settings.write(session, SiteSettings(contact="it@lab.example"), by="boss")
+    for options, words in NOT_OFFERED:
+        failed = await refusal(hub, options)
+        assert words in failed["message"], options
+    assert await hub.foundation.intents.open_intents() == []
+    assert await hub.runner().find() == []
+    async with hub.foundation.database.session() as session:
+        person = await by_username(session, "ada")
+        group = await session.scalar(select(Group))
+        session.add(GroupMember(group_id=group.id, person_id=person.id))
+    await hub.begin("ada", "study", {"profile": "bio-studio", "size": "medium"})
+    assert (await hub.events("ada", "study"))[-1].get("ready")
+
+
+async def test_in_a_maintenance_nothing_starts_and_what_runs_is_kept(hub):
+    await hub.ready("ada", "kept")
+    until = datetime(2031, 5, 4, 14, 30, tzinfo=UTC)
+    async with hub.foundation.database.session() as session:
+        closed = MaintenanceSettings(on=True, until=until, message="New disks.")
+        await settings.write(session, closed, by="boss")
+    failed = await refusal(hub)
+    assert (
+        "during the maintenance. New disks. It is expected to end on 4 May, 14:30 UTC."
+        in (failed["message"])
+    )
+    assert (await hub.server("ada", "kept"))["ready"]
+    await hub.kill()
+    await hub.start()
+    await hub.settled()
+    assert (await hub.server("ada", "kept"))["ready"]
+    assert "maintenance" in (await refusal(hub))["message"]
+    async with hub.foundation.database.session() as session:
+        await settings.write(session, MaintenanceSettings(), by="boss")
     await hub.ready("ada", "study")
 
 

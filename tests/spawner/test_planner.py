@@ -8,6 +8,7 @@ import pytest
 from petrihub_core.apps import AppDescriptor
 from petrihub_core.deployment import Deployment
 from petrihub_core.errors import Refused, Unavailable
+from petrihub_core.menu import Standing, judge, menu_in_file
 from petrihub_core.records import WorkspaceImage
 from petrihub_spawner.choices import read_choices
 from petrihub_spawner.planner import Request, local_apps, plan, workspace_ref
@@ -22,12 +23,17 @@ def docker(tmp_path):
     return Deployment(state=tmp_path, backend="docker")
 
 
+def choose(deployment, **options):
+    offered = judge(menu_in_file(deployment), Standing(), workspaces_per_person=3)
+    return read_choices(options, offered)
+
+
 def request(deployment, **changes):
     asked = Request(
         person="p3rs0n",
         workspace="study",
         username="ada",
-        choices=read_choices({"profile": "bio-studio", "size": "small"}, deployment),
+        choices=choose(deployment, profile="bio-studio", size="small"),
         deployment=deployment,
         images={},
         catalog=(),
@@ -115,7 +121,15 @@ def test_a_known_reason_is_kept(deployment):
 
 
 def test_a_profile_offers_only_its_own_apps(docker):
-    choices = read_choices({"profile": "notebooks"}, docker)
+    choices = choose(docker, profile="notebooks")
     images = {"petrihub/base": image(SHELL)}
     pod = plan(request(docker, images=images, choices=choices))
     assert pod.main.environment["PETRIHUB_APPS"] == "[]"
+
+
+def test_an_app_that_is_for_others_comes_greyed_with_the_rule(deployment, studio):
+    rule = "This app is for the group imaging. You can ask for it."
+    pod = plan(request(deployment, catalog=(SHELL, EXOTIC), refused_apps={"shell": rule}))
+    apps = {app["id"]: app for app in json.loads(pod.main.environment["PETRIHUB_APPS"])}
+    assert apps["shell"]["unavailable"] == rule
+    assert "needs surely-not-here" in apps["exotic"]["unavailable"]

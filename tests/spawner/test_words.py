@@ -5,9 +5,11 @@ import os
 
 import pytest
 
+from petrihub_core.apps import AppDescriptor
 from petrihub_core.database import migrate
 from petrihub_core.errors import Unavailable
 from petrihub_core.intents import Effect
+from petrihub_core.menu import Menu, Standing, judge, menu_in_file
 from petrihub_core.records import WorkspaceImage
 from petrihub_spawner.foundation import lay
 from petrihub_spawner.offer import make_offer
@@ -89,6 +91,10 @@ def test_a_workspace_without_log_has_an_empty_one(tmp_path):
     assert log.tail() == ""
 
 
+def everything(deployment):
+    return judge(menu_in_file(deployment), Standing(), workspaces_per_person=3)
+
+
 @pytest.fixture
 async def foundation(deployment):
     await migrate(deployment.database_url)
@@ -110,7 +116,8 @@ async def test_the_start_page_says_what_is_missing_and_how_long_it_takes(foundat
     )
     await intents.finish((await intents.begin(effect, deadline_s=9)).id)
     chosen = {"profile": "notebooks", "size": "medium"}
-    offer = await make_offer(foundation.deployment, intents, {}, (), chosen)
+    offered = everything(foundation.deployment)
+    offer = await make_offer(foundation.deployment, intents, offered, {}, (), chosen)
     assert (offer.profile, offer.size) == ("notebooks", "medium")
     assert all("not installed" in profile.problem for profile in offer.profiles)
     assert "advice" in offer.limits_words
@@ -124,11 +131,40 @@ async def test_the_start_page_says_what_is_missing_and_how_long_it_takes(foundat
 async def test_on_docker_a_profile_without_image_is_named(foundation):
     deployment = foundation.deployment.model_copy(update={"backend": "docker"})
     image = WorkspaceImage(name="petrihub/base", digest="sha256:1", size_bytes=1)
+    images = {"petrihub/base": image}
+    offered = everything(deployment)
     offer = await make_offer(
-        deployment, foundation.intents, {"petrihub/base": image}, (), {"profile": "gone"}
+        deployment, foundation.intents, offered, images, (), {"profile": "gone"}
     )
     problems = {profile.id: profile.problem for profile in offer.profiles}
     assert problems["notebooks"] == ""
     assert "petrihub/bio is not built yet" in problems["bio-studio"]
     assert offer.limits_enforced
     assert offer.profile == deployment.profiles[0].id
+
+
+async def test_what_is_for_others_says_the_rule_and_where_to_ask(foundation, studio):
+    file = menu_in_file(foundation.deployment)
+    bio = file.profile("bio-studio").model_copy(update={"groups": ("imaging",)})
+    notebooks = file.profile("notebooks").model_copy(update={"apps": ("*",)})
+    sizes = tuple(
+        size.model_copy(update={"groups": ("imaging",)}) if size.id == "medium" else size
+        for size in file.sizes
+    )
+    menu = Menu(sizes=sizes, profiles=(bio, notebooks), app_groups={"shell": ("imaging",)})
+    offered = judge(menu, Standing(), workspaces_per_person=3)
+    shell = AppDescriptor(id="shell", title="Shell", command=("sh",))
+    chosen = {"profile": "bio-studio", "size": "medium"}
+    offer = await make_offer(
+        foundation.deployment, foundation.intents, offered, {}, (shell,), chosen
+    )
+    assert (offer.profile, offer.size) == ("notebooks", "small")
+    closed, mine = offer.profiles
+    assert closed.problem == "Bio studio is for the group imaging. You can ask to join."
+    assert closed.ask == "/services/portal/requests/new?kind=group&subject=imaging"
+    assert mine.problem == ""
+    medium = next(size for size in mine.sizes if size.id == "medium")
+    assert medium.ask == "/services/portal/requests/new?kind=size&subject=medium"
+    (app,) = mine.apps
+    assert app.unavailable == "This app is for the group imaging. You can ask for it."
+    assert app.ask.endswith("kind=app&subject=shell")

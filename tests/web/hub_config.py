@@ -16,6 +16,7 @@ from jupyterhub.spawner import SimpleLocalProcessSpawner
 
 from petrihub_core.deployment import Profile, read_deployment
 from petrihub_core.errors import PetriHubError
+from petrihub_core.menu import Standing, judge, menu_in_file
 from petrihub_core.web import size_words, static_handlers, template_paths, template_vars
 from petrihub_spawner.backends.workspace import SpawnRefused
 from petrihub_spawner.choices import read_choices, read_form
@@ -28,6 +29,7 @@ FOLDER = Path(os.environ["PAGES_FOLDER"])
 FORMS = HERE.parents[1] / "spawner" / "petrihub_spawner" / "templates"
 SECONDS = 8.6  # how long starts of the bio studio usually take
 deployment = read_deployment(FOLDER / "petrihub.toml")
+OFFERED = judge(menu_in_file(deployment), Standing(), workspaces_per_person=3)
 
 APPS = {
     "bio-studio": [
@@ -80,7 +82,7 @@ class HeldSpawner(SimpleLocalProcessSpawner):
         return address
 
     async def _stages(self) -> None:
-        profile = read_choices(self.user_options, deployment).profile.id
+        profile = read_choices(self.user_options, OFFERED).profile.id
         self.journey.queued(SECONDS if profile == "bio-studio" else None)
         await self._held("queued")
         self.journey.step("plan")
@@ -121,7 +123,7 @@ class HeldSpawner(SimpleLocalProcessSpawner):
 
     def options_from_form(self, form: dict[str, list[str]]) -> dict[str, str]:
         try:
-            return read_choices(read_form(form), deployment).options()
+            return read_choices(read_form(form), OFFERED).options()
         except PetriHubError as exc:
             raise SpawnRefused(exc) from exc
 
@@ -179,6 +181,9 @@ c.JupyterHub.allow_named_servers = True
 c.JupyterHub.named_server_limit_per_user = deployment.workspaces.per_person
 c.JupyterHub.default_url = "/hub/home"
 c.JupyterHub.template_paths = [*template_paths(), str(HERE / "templates")]
-c.JupyterHub.template_vars = template_vars(deployment)
+c.JupyterHub.template_vars = {
+    **template_vars(deployment),
+    "ph_may_administer": lambda user: user is not None and user.name == "grace",
+}
 c.JupyterHub.extra_handlers = static_handlers()
 c.JupyterHub.log_level = "WARN"

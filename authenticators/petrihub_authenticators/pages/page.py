@@ -1,12 +1,11 @@
-"""What all our hub pages share: strict headers, errors in words, notices, the public address."""
+"""What all our hub pages share: strict headers, errors in words."""
 
 from typing import Any
 
 from jupyterhub.handlers.base import BaseHandler
-from jupyterhub.utils import get_browser_protocol, url_path_join
+from jupyterhub.utils import url_path_join
 from tornado import web
 
-from petrihub_authenticators.notices import Notice
 from petrihub_core.errors import PetriHubError, Throttled
 
 # no form-action: with an origin per person, the redirect after sign-in leads to another origin
@@ -17,7 +16,6 @@ _POLICY = (
     "base-uri 'self'",
     "frame-ancestors 'none'",
 )
-_NOTICE_COOKIE = "petrihub-notice"
 
 
 class PageRefused(web.HTTPError):
@@ -65,14 +63,6 @@ class Page(BaseHandler):  # type: ignore[misc] # JupyterHub has no types
         """Where somebody lands who asked for nothing else."""
         return str(url_path_join(self.hub.base_url, "home"))
 
-    @property
-    def public_base(self) -> str:
-        """Scheme and host as this browser sees them."""
-        public = self.settings.get("public_url")
-        if public:
-            return f"{public.scheme}://{public.netloc}"
-        return f"{get_browser_protocol(self.request)}://{self.request.host}"
-
     def body_field(self, name: str, limit: int = 256) -> str:
         """A field of the form, cut at `limit` characters; empty if there is none."""
         return str(self.get_body_argument(name, "", strip=False))[:limit]
@@ -92,19 +82,3 @@ class Page(BaseHandler):  # type: ignore[misc] # JupyterHub has no types
             **values,
         )
         self.finish(html)
-
-    def leave_notice(self, text: str, link: str = "") -> None:
-        """Say `text` on the next page that this person opens."""
-        key = self.authenticator.notices.leave(Notice(self.current_user.name, text, link))
-        self._set_cookie(_NOTICE_COOKIE, key, path=self.hub.base_url, samesite="Strict")
-
-    def read_notice(self) -> Notice | None:
-        """What was left for this person; only once."""
-        key = self.get_secure_cookie(_NOTICE_COOKIE, max_age_days=1)
-        if not key:
-            return None
-        self.clear_cookie(_NOTICE_COOKIE, path=self.hub.base_url)
-        notice: Notice | None = self.authenticator.notices.read(
-            key.decode(), self.current_user.name
-        )
-        return notice

@@ -7,12 +7,14 @@ from petrihub_authenticators.address import client_address
 from petrihub_authenticators.identity import Identity
 from petrihub_authenticators.links import Kind
 from petrihub_authenticators.pages.page import Page
-from petrihub_authenticators.passwords import LONGEST, SHORTEST, check_strength
+from petrihub_authenticators.passwords import LONGEST, check_strength
 from petrihub_authenticators.redemption import Redeemed
-from petrihub_core import audit
+from petrihub_core import audit, settings
 from petrihub_core.errors import PetriHubError, Refused, Throttled
 from petrihub_core.names import normalise_username
 from petrihub_core.records import SignInLink
+from petrihub_core.roles import ROLES
+from petrihub_core.settings.pages import SignInSettings
 
 _CODE = 512  # characters of a pasted link that we look at
 
@@ -75,13 +77,18 @@ class Welcome(Page):
     async def _redeem(self, link: SignInLink, code: str) -> Redeemed:
         password = self.body_field("password", LONGEST + 1)
         name = link.username or normalise_username(self.body_field("username"))
-        check_strength(password, name)
+        check_strength(password, name, await self._shortest())
         if password != self.body_field("again", LONGEST + 1):
             raise Refused("The two passwords are not the same.", hint="Type both again.")
         # before the transaction: hashing takes longer than anybody should wait for our tables
         hashed = await self.authenticator.passwords.hash(password)
         async with self.authenticator.database.session() as session:
             return await redemption.redeem(session, code, name=name, password_hash=hashed)
+
+    async def _shortest(self) -> int:
+        """Characters that a new password needs, as an administrator set it."""
+        async with self.authenticator.database.reading() as session:
+            return (await settings.read(session, SignInSettings)).shortest_password
 
     async def _enter(self, redeemed: Redeemed) -> None:
         person = redeemed.person
@@ -100,11 +107,11 @@ class Welcome(Page):
             "welcome.html",
             step="join",
             kind=str(link.kind),
-            role=link.role,
+            role_title=ROLES[link.role].title if link.role in ROLES else "",
             fixed_name=link.username or "",
             typed_name=self.body_field("username", 64),
             code=code,
             error=error,
-            shortest=SHORTEST,
+            shortest=await self._shortest(),
             longest=LONGEST,
         )

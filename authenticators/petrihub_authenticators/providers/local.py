@@ -13,13 +13,14 @@ from petrihub_authenticators import throttle
 from petrihub_authenticators.identity import Identity
 from petrihub_authenticators.passwords import Passwords
 from petrihub_authenticators.providers.base import Answer, Beginning, SignInFailed
-from petrihub_core import audit
+from petrihub_core import audit, settings
 from petrihub_core.database import Database
 from petrihub_core.errors import Refused
 from petrihub_core.logs import get_logger
 from petrihub_core.names import normalise_username
 from petrihub_core.people import LOCAL_ISSUER
 from petrihub_core.records import Account, Person
+from petrihub_core.settings.pages import SignInSettings
 
 log = get_logger(__name__)
 
@@ -69,7 +70,8 @@ class LocalAccounts:
                 return None
             account = throttle.account_key(name)
             await throttle.admit(session, account, place)
-            await throttle.count(session, account, throttle.ACCOUNT)
+            chosen = await settings.read(session, SignInSettings)
+            await throttle.count(session, account, _pace(chosen))
             found = (
                 await session.execute(
                     select(Person, Account)
@@ -117,3 +119,12 @@ def _name(typed: str) -> str | None:
         return normalise_username(typed)
     except Refused:
         return None
+
+
+def _pace(chosen: SignInSettings) -> throttle.Pace:
+    """How failed tries at one account slow down, as an administrator set it."""
+    return throttle.Pace(
+        free=chosen.free_tries,
+        first_wait=throttle.ACCOUNT.first_wait,
+        longest_wait=chosen.longest_wait * 60,
+    )

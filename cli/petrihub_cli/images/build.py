@@ -18,7 +18,14 @@ from petrihub_cli.images.buildkit import BuildOrder, build
 from petrihub_cli.images.debian import DEBIAN_TAG, ensure_debian
 from petrihub_cli.images.display import BuildDisplay
 from petrihub_cli.images.docker_cli import DockerCli, find_docker_cli
-from petrihub_cli.images.recipe import PREFIX, Recipe, compose, find_source, read_recipes
+from petrihub_cli.images.recipe import (
+    PREFIX,
+    WORKSPACE,
+    Recipe,
+    compose,
+    find_source,
+    read_recipes,
+)
 from petrihub_cli.images.registration import register
 from petrihub_cli.images.wheel import cache_folder, extensions_wheel
 from petrihub_core.apps import APPS_LABEL
@@ -28,7 +35,7 @@ from petrihub_core.errors import ConfigError, Unavailable
 CONTEXT_LABEL = "org.petrihub.context"
 PROFILE_LABEL = "org.petrihub.profile"
 FOUNDATION = "foundation"  # the stage of a parent on which other images stand
-WORKSPACE = "workspace"  # the stage that workspaces run
+# the last stage of an image bears the name of its kind
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,7 @@ async def build_images(
         image = await _current(cli, recipe)
         if image is None or from_scratch:
             image = await _build_one(cli, recipe, wishes, console)
-        if deployment is not None:
+        if deployment is not None and recipe.settings.kind == WORKSPACE:
             await register(
                 deployment,
                 name=image.name,
@@ -123,9 +130,11 @@ async def _build_one(
             await ensure_debian(
                 cli, fresh=wishes.from_scratch, log=log, progress=display.say, install=True
             )
-        wheel = await extensions_wheel(
-            recipe.source, ca_bundle=wishes.ca_bundle, log=log, progress=display.say
-        )
+        wheel = None
+        if recipe.settings.kind == WORKSPACE:
+            wheel = await extensions_wheel(
+                recipe.source, ca_bundle=wishes.ca_bundle, log=log, progress=display.say
+            )
         with tempfile.TemporaryDirectory(prefix="petrihub-context-") as folder:
             context = Path(folder)
             await asyncio.to_thread(compose, recipe, wheel, context)
@@ -144,7 +153,8 @@ def _orders(recipe: Recipe, context: Path, wishes: Wishes) -> list[BuildOrder]:
         orders.append(
             _order(recipe, context, wishes, (FOUNDATION, f"{recipe.tag}:{FOUNDATION}", {}))
         )
-    orders.append(_order(recipe, context, wishes, (WORKSPACE, recipe.tag, _new_labels(recipe))))
+    last = recipe.settings.kind
+    orders.append(_order(recipe, context, wishes, (last, recipe.tag, _new_labels(recipe))))
     return orders
 
 
@@ -159,7 +169,7 @@ def _order(
     if parent := recipe.settings.parent:
         arguments["FOUNDATION"] = f"{PREFIX}{parent}:{FOUNDATION}"
     # the steps of a foundation that has just been made from scratch need not be made again
-    scratch = wishes.from_scratch and not (target == WORKSPACE and _has_stage(recipe, FOUNDATION))
+    scratch = wishes.from_scratch and not (target != FOUNDATION and _has_stage(recipe, FOUNDATION))
     return BuildOrder(context, target, tag, labels, arguments, wishes.ca_bundle, scratch)
 
 
@@ -170,7 +180,13 @@ def _has_stage(recipe: Recipe, stage: str) -> bool:
 
 def _new_labels(recipe: Recipe) -> dict[str, str]:
     settings = recipe.settings
-    profile = {"title": settings.title, "description": settings.description}
+    described = {}
+    if settings.kind == WORKSPACE:
+        profile = {"title": settings.title, "description": settings.description}
+        described = {
+            PROFILE_LABEL: json.dumps(profile, ensure_ascii=False),
+            APPS_LABEL: recipe.apps_label(),
+        }
     return {
         "org.opencontainers.image.title": f"PetriHub {settings.title}",
         "org.opencontainers.image.description": settings.description,
@@ -178,6 +194,5 @@ def _new_labels(recipe: Recipe) -> dict[str, str]:
         "org.opencontainers.image.created": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "org.opencontainers.image.base.name": DEBIAN_TAG,
         CONTEXT_LABEL: recipe.context,
-        PROFILE_LABEL: json.dumps(profile, ensure_ascii=False),
-        APPS_LABEL: recipe.apps_label(),
+        **described,
     }

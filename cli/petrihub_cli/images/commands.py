@@ -13,7 +13,13 @@ from rich.table import Table
 from petrihub_cli.engine import ensure_engine, find_engine
 from petrihub_cli.images.build import CONTEXT_LABEL, build_images
 from petrihub_cli.images.docker_cli import find_docker_cli
-from petrihub_cli.images.recipe import Recipe, find_source, read_recipes
+from petrihub_cli.images.recipe import (
+    SERVICE,
+    Recipe,
+    find_source,
+    read_recipes,
+    recipe_names,
+)
 from petrihub_cli.images.registration import registered_digests
 from petrihub_core.database import migrate
 from petrihub_core.deployment import CONFIG_VARIABLE, Deployment, read_deployment
@@ -46,19 +52,23 @@ def build_command(
 
     async def work() -> None:
         deployment = _deployment(state)
-        if deployment:
-            await migrate(deployment.database_url)
-        else:
-            console.print("[dim]·[/dim] No petrihub.toml here: built, but not registered")
         named = socket or (deployment.docker.socket if deployment else "")
+        # where the parts run apart, the hub keeps the database and looks for images when it starts
+        apart = deployment is not None and deployment.parts == "apart"
+        if deployment is None:
+            console.print("[dim]·[/dim] No petrihub.toml here: built, but not registered")
+        elif not apart:
+            await migrate(deployment.database_url)
         await build_images(
-            deployment,
+            None if apart else deployment,
             engine=await ensure_engine(named, install=True, progress=console.print),
-            names=names or (),
+            names=names or (recipe_names(find_source()) if apart else ()),
             ca_bundle=ca_bundle,
             from_scratch=from_scratch,
             console=console,
         )
+        if apart:
+            console.print("[dim]·[/dim] Workspaces run them from the hub's next start on")
 
     asyncio.run(work())
 
@@ -85,9 +95,11 @@ async def _table(socket: str, state: Path) -> Table:
             "No Docker engine is running.", hint="`petrihub images build` starts one."
         )
     cli = await find_docker_cli(engine)
-    allowed = await registered_digests(deployment) if deployment else {}
+    ours = deployment is not None and deployment.parts == "together"
+    allowed = await registered_digests(deployment) if deployment and ours else {}
     table = Table("Image", "Profile", "Apps", "Size", "State", box=None, pad_edge=False)
-    for recipe in await asyncio.to_thread(read_recipes, find_source()):
+    source = find_source()
+    for recipe in await asyncio.to_thread(read_recipes, source, recipe_names(source)):
         found = await cli.inspect(recipe.tag)
         apps = ", ".join(app.title for app in recipe.apps) or "-"
         size = decimal(int(found["Size"])) if found else "-"
@@ -102,6 +114,8 @@ def _state(recipe: Recipe, found: dict[str, object] | None, allowed: dict[str, s
     config = found.get("Config")
     labels = (config.get("Labels") if isinstance(config, dict) else None) or {}
     words = "up to date" if labels.get(CONTEXT_LABEL) == recipe.context else "out of date"
+    if recipe.settings.kind == SERVICE:
+        return words
     if allowed.get(recipe.tag) == found["Id"]:
         return f"{words}, in use"
     return f"{words}, not registered"

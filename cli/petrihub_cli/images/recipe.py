@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -15,6 +16,8 @@ from petrihub_core.apps import AppDescriptor, catalog_apps
 from petrihub_core.errors import NotFound, Refused
 
 PREFIX = "petrihub/"
+WORKSPACE: Literal["workspace"] = "workspace"
+SERVICE: Literal["service"] = "service"
 FORMAT = "1"  # of the context; another one makes every image out of date
 _NOT_SOURCE = {
     "node_modules",
@@ -29,12 +32,18 @@ _NOT_SOURCE = {
 
 
 class ImageSettings(BaseModel):
-    """The file image.toml beside a Dockerfile."""
+    """The file image.toml beside a Dockerfile.
+
+    `kind`: what people's workspaces run, or a part of PetriHub itself that runs in a container.
+    `product`: files and folders of the source tree that a part of PetriHub is made of.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     title: str
     description: str
+    kind: Literal["workspace", "service"] = WORKSPACE
+    product: tuple[str, ...] = ()
     parent: str = ""
     apps: tuple[str, ...] = ()
 
@@ -101,15 +110,19 @@ def find_source(start: Path | None = None) -> Source:
     )
 
 
-def recipe_names(source: Source) -> list[str]:
-    """The images that this source tree can build."""
-    return sorted(path.parent.name for path in source.images.glob("*/image.toml"))
+def recipe_names(source: Source, *kinds: str) -> list[str]:
+    """The images that this source tree can build; only those of `kinds`, if any is given."""
+    found = sorted(source.images.glob("*/image.toml"))
+    return [path.parent.name for path in found if not kinds or _settings(path).kind in kinds]
 
 
 def read_recipes(source: Source, names: Iterable[str] = ()) -> list[Recipe]:
-    """The recipes named (all, if none is), parents first; Refused for what is unknown or wrong."""
+    """The recipes named, parents first; if none is, those of workspaces.
+
+    Raises Refused for what is unknown or wrong.
+    """
     known = recipe_names(source)
-    wanted = [name.removeprefix(PREFIX) for name in names] or known
+    wanted = [name.removeprefix(PREFIX) for name in names] or recipe_names(source, WORKSPACE)
     for name in wanted:
         if name not in known:
             raise Refused(
@@ -165,17 +178,21 @@ def _context_hash(
     """One hash over every byte that goes into the image, and over its parent's hash."""
     digest = hashlib.sha256()
     described = [app.model_dump(mode="json") for app in apps]
-    digest.update(
-        json.dumps([FORMAT, parent, settings.model_dump(mode="json"), described]).encode()
-    )
-    for folder, inside in parts(source, name, settings.parent):
+    kept = settings.model_dump(mode="json", exclude={"kind", "product"})  # they choose the parts
+    digest.update(json.dumps([FORMAT, parent, kept, described]).encode())
+    for folder, inside in parts(source, name, settings):
         _add_tree(digest, folder, inside)
-    digest.update(extensions_hash(source).encode())
+    if settings.kind == WORKSPACE:
+        digest.update(extensions_hash(source).encode())
     return digest.hexdigest()
 
 
-def parts(source: Source, name: str, parent: str) -> list[tuple[Path, str]]:
+def parts(source: Source, name: str, settings: ImageSettings) -> list[tuple[Path, str]]:
     """The folders of an image's build context and where they go in it; later ones win."""
+    if settings.kind == SERVICE:
+        product = [(source.root / part, f"product/{part}") for part in settings.product]
+        return [*product, (source.images / name, "."), (source.images / "shared", "shared")]
+    parent = settings.parent
     inherited = source.images / parent / "rootfs" if parent else None
     found = [(inherited, "rootfs")] if inherited and inherited.is_dir() else []
     found += [(source.images / name, "."), (source.images / "shared", "shared")]
@@ -200,6 +217,8 @@ def _add_tree(digest: "hashlib._Hash", folder: Path, inside: str) -> None:
 
 
 def _source_files(folder: Path) -> Iterator[Path]:
+    if folder.is_file():
+        yield folder
     for where, folders, names in os.walk(folder):
         folders[:] = sorted(n for n in folders if n not in _NOT_SOURCE or _is_image_part(where))
         yield from (
@@ -214,14 +233,22 @@ def _is_image_part(where: str) -> bool:
     return "rootfs" in Path(where).parts
 
 
-def compose(recipe: Recipe, wheel: Path, target: Path) -> None:
-    """Write the image's build context into the empty folder `target`. Blocks: copies files."""
-    for folder, inside in parts(recipe.source, recipe.name, recipe.settings.parent):
+def compose(recipe: Recipe, wheel: Path | None, target: Path) -> None:
+    """Write the image's build context into the empty folder `target`. Blocks: copies files.
+
+    `wheel` is that of petrihub-extensions; None for an image that nobody works in.
+    """
+    for folder, inside in parts(recipe.source, recipe.name, recipe.settings):
+        if folder.is_file():
+            (target / inside).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(folder, target / inside)
+            continue
         shutil.copytree(
             folder,
             target / inside,
             dirs_exist_ok=True,
             ignore=shutil.ignore_patterns("__pycache__", "*.pyc", ".ipynb_checkpoints"),
         )
-    (target / "wheels").mkdir()
-    shutil.copy2(wheel, target / "wheels")
+    if wheel is not None:
+        (target / "wheels").mkdir()
+        shutil.copy2(wheel, target / "wheels")

@@ -6,7 +6,7 @@ Pages that only the portal needs stand with it.
 from datetime import datetime
 from typing import ClassVar
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, field_validator
 
 from petrihub_core.settings.store import SettingsPage
 
@@ -16,15 +16,89 @@ class SiteSettings(SettingsPage):
 
     page: ClassVar[str] = "site"
     title: ClassVar[str] = "Site"
+    summary: ClassVar[str] = "What people see on every page."
 
-    name: str = Field("", max_length=64, description="Name beside the logo; empty: none.")
+    name: str = Field(
+        "",
+        title="Name",
+        max_length=64,
+        description="Stands beside the logo. Empty: the name in petrihub.toml.",
+    )
     contact: str = Field(
         "",
+        title="Contact",
         max_length=120,
         description="Whom to ask, such as an e-mail address; shown where we refuse.",
     )
     accent: str = Field(
-        "", pattern=r"^(#[0-9a-fA-F]{6})?$", description="Accent colour as #rrggbb; empty: ours."
+        "",
+        title="Accent colour",
+        pattern=r"^(#[0-9a-fA-F]{6})?$",
+        description="Of buttons and links, as #rrggbb. Empty: ours.",
+    )
+
+    @field_validator("accent")
+    @classmethod
+    def _is_legible(cls, value: str) -> str:
+        if value and contrast_with_white(value) < _LEGIBLE:
+            raise ValueError(
+                "white words on this colour would be hard to read; choose a darker one"
+            )
+        return value.lower()
+
+
+_LEGIBLE = 4.5  # contrast ratio of WCAG 2.2, level AA
+
+
+def contrast_with_white(colour: str) -> float:
+    """The contrast ratio of white on `#rrggbb`, between 1 and 21 (WCAG 2.2)."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    ]
+    red, green, blue = linear
+    return 1.05 / (0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05)
+
+
+class SignInSettings(SettingsPage):
+    """How people with local accounts come in."""
+
+    page: ClassVar[str] = "sign-in"
+    title: ClassVar[str] = "Sign-in"
+    summary: ClassVar[str] = (
+        "People sign in with local accounts: a name and a password that are kept here."
+    )
+
+    shortest_password: int = Field(
+        10,
+        title="Shortest password",
+        ge=10,
+        le=64,
+        description="Characters that a new password needs at least.",
+    )
+    free_tries: int = Field(
+        5,
+        title="Free tries",
+        ge=3,
+        le=20,
+        description="Wrong passwords for one account before it has to wait.",
+    )
+    longest_wait: int = Field(
+        15,
+        title="Longest wait",
+        ge=1,
+        le=60,
+        description="Minutes to which the wait grows with each further wrong password.",
+    )
+    invitation_days: int = Field(
+        7, title="Invitations", ge=1, le=60, description="Days for which an invitation can be used."
+    )
+    reset_hours: int = Field(
+        24,
+        title="Password links",
+        ge=1,
+        le=168,
+        description="Hours for which a link for a new password can be used.",
     )
 
 
@@ -51,14 +125,47 @@ class LimitsSettings(SettingsPage):
 
     page: ClassVar[str] = "limits"
     title: ClassVar[str] = "Limits"
+    summary: ClassVar[str] = "For everybody, unless a group says otherwise."
 
     workspaces_per_person: int | None = Field(
-        None, ge=1, le=100, description="Most workspaces a person may keep; empty: petrihub.toml's."
+        None,
+        title="Workspaces of a person",
+        ge=1,
+        le=100,
+        description="Most workspaces a person may keep; empty: petrihub.toml's.",
     )
     shares_per_workspace: int = Field(
-        20, ge=0, le=500, description="Most open shares of one workspace; 0 forbids sharing."
+        20,
+        title="Shares of a workspace",
+        ge=0,
+        le=500,
+        description="Most open shares of one workspace; 0 forbids sharing.",
     )
-    link_days: int = Field(7, ge=1, le=365, description="Longest life of a sharing link, in days.")
-    tokens_per_person: int = Field(20, ge=1, le=200, description="Most access tokens of a person.")
-    token_days: int = Field(90, ge=1, le=366, description="Longest life of a token, in days.")
-    requests_open: int = Field(10, ge=1, le=100, description="Most open requests of one person.")
+    link_days: int = Field(
+        7,
+        title="Sharing links",
+        ge=1,
+        le=365,
+        description="Longest life of a sharing link, in days.",
+    )
+    tokens_per_person: int = Field(
+        20,
+        title="Access tokens of a person",
+        ge=1,
+        le=200,
+        description="Most access tokens of a person.",
+    )
+    token_days: int = Field(
+        90,
+        title="Life of an access token",
+        ge=1,
+        le=366,
+        description="Longest life of a token, in days.",
+    )
+    requests_open: int = Field(
+        10,
+        title="Open requests of a person",
+        ge=1,
+        le=100,
+        description="Most open requests of one person.",
+    )

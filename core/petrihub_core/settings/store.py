@@ -1,6 +1,7 @@
 """Settings pages in the database: the newest version is in force, older ones stay readable."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -9,24 +10,35 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from petrihub_core import audit
-from petrihub_core.errors import Conflict
+from petrihub_core.errors import Conflict, NotFound, Refused
 from petrihub_core.logs import get_logger
 from petrihub_core.records import SettingsVersion
 
 log = get_logger(__name__)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Secret:
+    """What a page keeps in the vault: written, replaced, removed, never shown."""
+
+    name: str
+    title: str
+    description: str
+    longest: int = 1024  # characters
+
+
 class SettingsPage(BaseModel):
     """One page of settings: form, validation, API and manual come from its fields.
 
-    A secret is never a field: it lies in the vault under (page, name in `secrets`).
+    A secret is never a field: it lies in the vault under (page, its name in `secrets`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     page: ClassVar[str]
     title: ClassVar[str]
-    secrets: ClassVar[tuple[str, ...]] = ()
+    summary: ClassVar[str] = ""
+    secrets: ClassVar[tuple[Secret, ...]] = ()
 
 
 Page = TypeVar("Page", bound=SettingsPage)
@@ -98,12 +110,36 @@ async def write(
     return number + 1
 
 
-async def history(session: AsyncSession, page: str, limit: int = 20) -> Sequence[SettingsVersion]:
+async def history(
+    session: AsyncSession, page: str, limit: int = 20, offset: int = 0
+) -> Sequence[SettingsVersion]:
     """The latest versions, newest first."""
     rows = await session.scalars(
         select(SettingsVersion)
         .where(SettingsVersion.page == page)
         .order_by(SettingsVersion.version.desc())
         .limit(limit)
+        .offset(offset)
     )
     return list(rows)
+
+
+async def put_back(
+    session: AsyncSession, model: type[Page], version: int, *, by: str, expected: int | None = None
+) -> int:
+    """Save an older version as the newest one; its number.
+
+    Raises `NotFound` if there is no such version, `Refused` if this release cannot read it, and
+    `Conflict` as `write` does.
+    """
+    row = await session.get(SettingsVersion, (model.page, version))
+    if row is None:
+        raise NotFound(f"There is no version {version} of this page.")
+    try:
+        values = model.model_validate(row.content)
+    except ValidationError as exc:
+        raise Refused(
+            f"Version {version} is of another release and does not fit this one.",
+            hint="Enter the values by hand.",
+        ) from exc
+    return await write(session, values, by=by, expected=expected)

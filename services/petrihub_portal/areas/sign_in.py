@@ -35,6 +35,12 @@ def _safe_next(visit: Visit, wanted: str) -> str:
     return visit.portal.prefix + below
 
 
+def _state_cookie(state: str) -> str:
+    # one for each tab: a browser that restores several begins as many sign-ins at once
+    digest = hashlib.sha256(state.encode("utf8", "replace")).hexdigest()
+    return f"{_STATE_COOKIE}-{digest[:12]}"
+
+
 def _redirect_uri(visit: Visit) -> str:
     return f"{visit.portal.prefix}oauth_callback"
 
@@ -57,7 +63,7 @@ async def sign_in(visit: CurrentVisit, next: str = "") -> Response:
     answer = RedirectResponse(f"{visit.portal.hub_prefix}api/oauth2/authorize?{query}", 303)
     kept = {"state": state, "verifier": verifier, "next": _safe_next(visit, next)}
     answer.set_cookie(
-        _STATE_COOKIE,
+        _state_cookie(state),
         visit.portal.sealer.seal(_STATE, kept),
         max_age=_STATE_SECONDS,
         path=visit.portal.prefix,
@@ -72,7 +78,8 @@ async def sign_in(visit: CurrentVisit, next: str = "") -> Response:
 async def come_back(visit: CurrentVisit, code: str = "", state: str = "") -> Response:
     """The browser comes back from the hub with a code."""
     sealer = visit.portal.sealer
-    kept = sealer.open(_STATE, visit.request.cookies.get(_STATE_COOKIE), max_age_s=_STATE_SECONDS)
+    cookie = visit.request.cookies.get(_state_cookie(state))
+    kept = sealer.open(_STATE, cookie, max_age_s=_STATE_SECONDS)
     if kept is None or not hmac.compare_digest(kept["state"].encode(), state.encode()):
         raise Refused(
             "This sign-in was not begun in this browser, or too long ago.",
@@ -80,7 +87,7 @@ async def come_back(visit: CurrentVisit, code: str = "", state: str = "") -> Res
         )
     token = await visit.portal.hub.token_for_code(code, kept["verifier"], _redirect_uri(visit))
     answer = RedirectResponse(kept["next"], 303)
-    answer.delete_cookie(_STATE_COOKIE, path=visit.portal.prefix)
+    answer.delete_cookie(_state_cookie(state), path=visit.portal.prefix)
     answer.set_cookie(
         SESSION_COOKIE,
         sealer.seal(SESSION, new_session(token)),

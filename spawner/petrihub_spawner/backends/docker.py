@@ -5,6 +5,7 @@ from dockerspawner import DockerSpawner
 from petrihub_core.errors import ConfigError
 from petrihub_spawner.backends.workspace import WorkspaceSteps
 from petrihub_spawner.choices import Choices
+from petrihub_spawner.circumstances import Circumstances
 from petrihub_spawner.planner import CONTAINER_PORT
 from petrihub_spawner.pod.model import WorkspacePod
 
@@ -23,7 +24,7 @@ class DockerWorkspaceSpawner(WorkspaceSteps, DockerSpawner):  # type: ignore[mis
         self.port = CONTAINER_PORT
         return CONTAINER_PORT
 
-    async def planned_pod(self, choices: Choices) -> WorkspacePod:
+    async def planned_pod(self, choices: Choices, seen: Circumstances) -> WorkspacePod:
         """The pod of the next start; raises `ConfigError` for settings that have no effect."""
         own = DockerSpawner.class_own_traits(config=True)
         foreign = [f"c.{s}.{n}" for s in _SECTIONS for n in self.config.get(s, {}) if n in own]
@@ -32,7 +33,7 @@ class DockerWorkspaceSpawner(WorkspaceSteps, DockerSpawner):  # type: ignore[mis
                 f"{', '.join(foreign)} is set, but has no effect here.",
                 hint="Remove it; sizes, images and networks are set in petrihub.toml.",
             )
-        return await super().planned_pod(choices)
+        return await super().planned_pod(choices, seen)
 
     def get_env(self) -> dict[str, str]:
         """What JupyterHub needs inside; the container's own settings come from the plan."""

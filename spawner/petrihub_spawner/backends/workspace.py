@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,28 +15,34 @@ from traitlets.config import Configurable
 
 from petrihub_core.apps import AppDescriptor, catalog_apps
 from petrihub_core.errors import NotAllowed, PetriHubError, Refused, Unsupported
-from petrihub_core.images import allowed_images
-from petrihub_core.intents import Effect
+from petrihub_core.intents import GIVEN_UP, STOP
+from petrihub_core.maintenance import require_open
 from petrihub_core.people import by_username
-from petrihub_core.records import IntentRow, WorkspaceImage
+from petrihub_core.records import IntentRow, now
 from petrihub_spawner.backends.runners import shared_runner
-from petrihub_spawner.choices import Choices, read_choices, read_form
+from petrihub_spawner.choices import Choices, read_choices, read_form, read_words
+from petrihub_spawner.circumstances import Circumstances, circumstances_of, unknown_person
+from petrihub_spawner.effects import (
+    TELL,
+    effect_on,
+    note_ended,
+    note_failed,
+    note_refused,
+    start_of,
+)
 from petrihub_spawner.failpoints import fail_point
-from petrihub_spawner.foundation import Foundation, foundation
+from petrihub_spawner.foundation import SHIPPED_APPS, Foundation, foundation
 from petrihub_spawner.journal import IntentJournal
 from petrihub_spawner.offer import Offer, make_offer
 from petrihub_spawner.planner import Request, plan, workspace_ref
-from petrihub_spawner.pod.codec import encode
 from petrihub_spawner.pod.model import PodRef, WorkspacePod
 from petrihub_spawner.progress import Event, Progress, failure_html, failure_text
 from petrihub_spawner.runner import Look, Runner
 from petrihub_spawner.stages import Stage
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_SHIPPED_APPS = _PACKAGE.parents[1] / "catalog" / "apps"
 _TOKEN_VARIABLE = "JUPYTERHUB_API_TOKEN"  # noqa: S105 - the name of a variable, not a token
 _MARGIN = 60  # seconds past its own limits after which an intent counts as abandoned
-_GIVEN_UP = "The start was given up."
 
 
 class SpawnRefused(SpawnException):  # type: ignore[misc]  # JupyterHub has no types
@@ -63,7 +69,7 @@ class WorkspaceSteps(Configurable):
     get_env: Callable[[], dict[str, str]]
 
     apps_folder = Unicode(
-        str(_SHIPPED_APPS),
+        str(SHIPPED_APPS),
         help="""
         Folder with the app descriptors of the local backend, one JSON file each.
 
@@ -94,17 +100,15 @@ class WorkspaceSteps(Configurable):
         """Deployment, database and intents of this hub process."""
         return foundation()
 
-    async def person_id(self, *, to_start: bool = False) -> str:
+    async def _circumstances(self) -> Circumstances:
+        return await circumstances_of(self.foundation, self.user.name)
+
+    async def person_id(self) -> str:
         """The immutable id of the workspace's owner; raises `NotAllowed` if there is none."""
-        async with self.foundation.database.session() as session:
+        async with self.foundation.database.reading() as session:
             person = await by_username(session, self.user.name)
         if person is None:
-            raise NotAllowed(
-                f"There is no account for {self.user.name}.",
-                hint="Sign out and in again, or ask the administrator.",
-            )
-        if to_start and not person.active:
-            raise NotAllowed("This account is closed.", hint="Ask the administrator.")
+            raise unknown_person(self.user.name)
         return person.id
 
     async def ref(self) -> PodRef:
@@ -112,12 +116,6 @@ class WorkspaceSteps(Configurable):
         if self._ref is None:
             self._ref = workspace_ref(self.foundation.deployment, await self.person_id(), self.name)
         return self._ref
-
-    async def _images(self) -> dict[str, WorkspaceImage]:
-        if self.foundation.deployment.backend == "local":
-            return {}
-        async with self.foundation.database.session() as session:
-            return await allowed_images(session)
 
     def _catalog(self) -> tuple[AppDescriptor, ...]:
         return catalog_apps(Path(self.apps_folder))
@@ -127,13 +125,20 @@ class WorkspaceSteps(Configurable):
     async def offer(self) -> Offer:
         """What the start page shows."""
         chosen = (self.orm_spawner.user_options if self.orm_spawner else None) or {}
-        return await make_offer(
+        seen = await self._circumstances()
+        offer = await make_offer(
             self.foundation.deployment,
             self.foundation.intents,
-            await self._images(),
-            self._catalog(),
+            seen.offered,
+            seen.images,
+            await asyncio.to_thread(self._catalog),
             chosen,
         )
+        try:
+            require_open(seen.maintenance, now())
+        except PetriHubError as exc:
+            return replace(offer, closed=exc.jupyterhub_message)
+        return offer
 
     @default("options_form")
     def _form(self) -> Any:
@@ -148,10 +153,10 @@ class WorkspaceSteps(Configurable):
             offer=await self.offer(), error=error, workspace=self.name
         )
 
-    def options_from_form(self, form: dict[str, list[Any]]) -> dict[str, str]:
+    async def options_from_form(self, form: dict[str, list[Any]]) -> dict[str, str]:
         """The posted choices, judged; raises `SpawnRefused`."""
         try:
-            return self._judge(read_form(form)).options()
+            return self._judge(read_form(form), await self._circumstances()).options()
         except PetriHubError as exc:
             raise SpawnRefused(exc) from exc
 
@@ -167,15 +172,29 @@ class WorkspaceSteps(Configurable):
         # and before anything is started
         return type(self)._judge_stored
 
-    def _judge_stored(self, options: object) -> None:
+    def _judge_stored(self, options: object) -> Awaitable[None]:
+        # what is forged is refused in the very request; the menu must be asked for, which waits
         try:
-            self._judge(options)
+            workspace_ref(self.foundation.deployment, "", self.name)
+            read_words(options)
         except PetriHubError as exc:
             raise SpawnRefused(exc) from exc
+        return self._judge_by_menu(options)
 
-    def _judge(self, options: object) -> Choices:
+    async def _judge_by_menu(self, options: object) -> None:
+        try:
+            self._judge(options, await self._circumstances())
+        except PetriHubError as exc:
+            await self._note_refused(exc)
+            raise SpawnRefused(exc) from exc
+
+    def _judge(self, options: object, seen: Circumstances) -> Choices:
         workspace_ref(self.foundation.deployment, "", self.name)
-        return read_choices(options, self.foundation.deployment)
+        choices = read_choices(options, seen.offered, contact=seen.contact)
+        if not seen.person.active:
+            raise NotAllowed("This account is closed.", hint="Ask the administrator.")
+        require_open(seen.maintenance, now())
+        return choices
 
     # --- timing that follows the deployment -----------------------------------------------
 
@@ -196,10 +215,10 @@ class WorkspaceSteps(Configurable):
             progress.failed(exc)
             raise SpawnRefused(exc, progress.stage) from exc
         except Exception:
-            progress.failed(PetriHubError("Something unexpected happened.", hint=_TELL))
+            progress.failed(PetriHubError("Something unexpected happened.", hint=TELL))
             raise
         except asyncio.CancelledError:
-            progress.failed(PetriHubError(_GIVEN_UP))
+            progress.failed(PetriHubError(GIVEN_UP))
             raise
         finally:
             self._starting = False
@@ -208,44 +227,54 @@ class WorkspaceSteps(Configurable):
 
     async def _start_recorded(self, progress: Progress) -> str:
         intents = self.foundation.intents
-        choices = self._judge(self.user_options)
+        seen = await self._circumstances()
+        choices = self._judge(self.user_options, seen)
         progress.queued(await intents.start_seconds(choices.profile.id, choices.size.id))
         progress.step("plan")
-        pod = await self.planned_pod(choices)
+        try:
+            pod = await self.planned_pod(choices, seen)
+        except PetriHubError as exc:
+            await self._note_refused(exc, choices)
+            raise
         self._ref = pod.ref
-        row = await intents.begin(
-            _start_effect(pod, choices), deadline_s=pod.start_timeout + _MARGIN
-        )
+        row = await intents.begin(start_of(pod, choices), deadline_s=pod.start_timeout + _MARGIN)
         fail_point("start.begun")
         journal = IntentJournal(intents, row.id, "start", progress)
         try:
             address = await self.runner().start(replace(pod, intent=row.id), journal)
         except BaseException as exc:
-            reason = exc.jupyterhub_message if isinstance(exc, PetriHubError) else _GIVEN_UP
-            await asyncio.shield(intents.fail(row.id, reason))
+            await asyncio.shield(note_failed(intents, self._title(), row.id, exc))
             raise
         fail_point("start.ready.unrecorded")
         await intents.finish(row.id)
         fail_point("start.finished")
         return address.url
 
-    async def planned_pod(self, choices: Choices) -> WorkspacePod:
+    async def _note_refused(self, error: PetriHubError, choices: Choices | None = None) -> None:
+        ref = await self._ref_if_any()
+        if ref is not None:
+            await note_refused(self.foundation.intents, self._title(), ref, error, choices)
+
+    def _title(self) -> str:
+        return (self.orm_spawner and self.orm_spawner.display_name) or self.name
+
+    async def planned_pod(self, choices: Choices, seen: Circumstances) -> WorkspacePod:
         """The pod of the next start; raises in words if it cannot be had."""
-        person = await self.person_id(to_start=True)
         port = self.listen_at()
         return plan(
             Request(
-                person=person,
+                person=seen.person.id,
                 workspace=self.name,
                 username=self.user.name,
                 choices=choices,
                 deployment=self.foundation.deployment,
-                images=await self._images(),
+                images=seen.images,
                 catalog=await asyncio.to_thread(self._catalog),
                 hub_environment=self.get_env(),
                 port=port,
                 ready_path=f"{self.server.base_url}api",
                 as_root=os.geteuid() == 0,
+                refused_apps={each.id: each.refusal for each in seen.offered.apps},
             )
         )
 
@@ -256,10 +285,7 @@ class WorkspaceSteps(Configurable):
         ref = await self.ref()
         grace = 0 if now else self.foundation.deployment.workspaces.stop_grace
         intents = self.foundation.intents
-        effect = Effect(
-            kind="stop", workspace=ref.key, owner=ref.person, external={"name": ref.name}, plan={}
-        )
-        row = await intents.begin(effect, deadline_s=grace + _MARGIN)
+        row = await intents.begin(effect_on(ref, STOP), deadline_s=grace + _MARGIN)
         fail_point("stop.begun")
         try:
             await self.runner().stop(
@@ -322,6 +348,7 @@ class WorkspaceSteps(Configurable):
         if remains:
             self.log.warning("Workspace %s ended: %s", ref.name, look.ended)
             await self.runner().remove(remains, grace=0)
+        await note_ended(self.foundation.intents, self._title(), ref, look.ended)
 
     # --- what JupyterHub keeps for us -----------------------------------------------------
 
@@ -350,20 +377,5 @@ class WorkspaceSteps(Configurable):
         return self._progress
 
 
-_TELL = "Tell the administrator; the log has the details."
-
-
-def _start_effect(pod: WorkspacePod, choices: Choices) -> Effect:
-    return Effect(
-        kind="start",
-        workspace=pod.ref.key,
-        owner=pod.ref.person,
-        external={"name": pod.name},
-        plan=encode(pod),
-        profile=choices.profile.id,
-        size=choices.size.id,
-    )
-
-
 def _is_stop_of_another_life(row: IntentRow, boot: str) -> bool:
-    return row.kind == "stop" and row.boot != boot
+    return row.kind == STOP and row.boot != boot

@@ -23,6 +23,27 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("token", name=op.f("pk_acme_challenges")),
     )
     op.create_table(
+        "certificate_orders",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("by", sa.String(length=64), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("step", sa.String(length=16), nullable=False),
+        sa.Column("words", sa.String(length=1000), nullable=False),
+        sa.Column("started_at", UtcDateTime(), nullable=False),
+        sa.Column("deadline", UtcDateTime(), nullable=False),
+        sa.Column("ended_at", UtcDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_certificate_orders")),
+    )
+    op.create_index(op.f("ix_certificate_orders_started_at"), "certificate_orders", ["started_at"])
+    op.create_index(op.f("ix_certificate_orders_state"), "certificate_orders", ["state"])
+    op.create_table(
+        "leases",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("holder", sa.String(length=32), nullable=False),
+        sa.Column("until", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_leases")),
+    )
+    op.create_table(
         "announcements",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("text", sa.String(length=500), nullable=False),
@@ -180,6 +201,7 @@ def upgrade() -> None:
         sa.Column("group_id", sa.String(length=32), nullable=True),
         sa.Column("mode", sa.String(length=16), nullable=False),
         sa.Column("code_hash", sa.String(length=64), nullable=True),
+        sa.Column("through_id", sa.String(length=32), nullable=True),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("expires_at", UtcDateTime(), nullable=True),
         sa.Column("ended_at", UtcDateTime(), nullable=True),
@@ -187,7 +209,7 @@ def upgrade() -> None:
             ["group_id"],
             ["groups.id"],
             name=op.f("fk_workspace_shares_group_id_groups"),
-            ondelete="CASCADE",
+            ondelete="SET NULL",
         ),
         sa.ForeignKeyConstraint(
             ["owner_id"],
@@ -199,6 +221,12 @@ def upgrade() -> None:
             ["person_id"],
             ["people.id"],
             name=op.f("fk_workspace_shares_person_id_people"),
+            ondelete="SET NULL",
+        ),
+        sa.ForeignKeyConstraint(
+            ["through_id"],
+            ["workspace_shares.id"],
+            name=op.f("fk_workspace_shares_through_id_workspace_shares"),
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_workspace_shares")),
@@ -215,9 +243,25 @@ def upgrade() -> None:
             batch_op.f("ix_workspace_shares_person_id"), ["person_id"], unique=False
         )
 
+    op.create_table(
+        "heartbeats",
+        sa.Column("part", sa.String(length=32), nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("part", name=op.f("pk_heartbeats")),
+    )
+    op.drop_index("ix_audit_action", table_name="audit")
+    op.create_index("ix_audit_at", "audit", ["at"], unique=False)
+    op.create_index("ix_audit_actor_seq", "audit", ["actor", "seq"], unique=False)
+    op.create_index("ix_audit_action_seq", "audit", ["action", "seq"], unique=False)
+    op.create_index("ix_audit_outcome_seq", "audit", ["outcome", "seq"], unique=False)
+
     # ALTER in place: SQLite's way of making the table anew would delete what points at it
     op.add_column("people", sa.Column("email", sa.String(length=254), nullable=True))
     op.add_column("people", sa.Column("last_seen_at", UtcDateTime(), nullable=True))
+    op.add_column(
+        "people",
+        sa.Column("sessions_to_end", sa.Boolean(), nullable=False, server_default=sa.false()),
+    )
     people = sa.table("people", sa.column("id"), sa.column("role"), sa.column("created_at"))
     grants = sa.table(
         "role_grants",
@@ -239,4 +283,6 @@ def upgrade() -> None:
         batch_op.alter_column(
             "role", existing_type=sa.String(length=16), type_=sa.String(length=32)
         )
+        batch_op.add_column(sa.Column("email", sa.String(length=254), nullable=True))
+        batch_op.add_column(sa.Column("groups", sa.JSON(), nullable=False, server_default="[]"))
     op.execute("UPDATE sign_in_links SET role = 'super-admin' WHERE role = 'admin'")

@@ -14,14 +14,15 @@ function follow() {
   }
   const offered = profile.dataset.sizes.split(" ");
   const sizes = [...form.querySelectorAll("input[name=size]")];
-  for (const size of sizes) size.disabled = !offered.includes(size.value);
+  const refused = (size) => "refused" in size.dataset; // its reason stands below, with whom to ask
+  for (const size of sizes) size.disabled = refused(size) || !offered.includes(size.value);
   if (!sizes.some((size) => size.checked && !size.disabled)) {
     const first = sizes.find((size) => !size.disabled);
     if (first) first.checked = true;
   }
   const title = form.querySelector(`label[for="${profile.id}"]`).textContent.trim();
   const note = form.querySelector("[data-size-note]");
-  const off = sizes.filter((size) => size.disabled);
+  const off = sizes.filter((size) => size.disabled && !refused(size));
   note.hidden = off.length === 0;
   note.textContent = off.length ? `${title} is not offered in the crossed-out size${off.length > 1 ? "s" : ""}.` : "";
   const size = form.querySelector("input[name=size]:checked");

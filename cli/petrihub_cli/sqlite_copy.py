@@ -1,0 +1,61 @@
+"""A copy of an SQLite database through SQLite's own backup, read back before it counts."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from petrihub_core.errors import Unavailable
+
+
+def copy(source: Path, target: Path) -> dict[str, int]:
+    """Copy the database in use at `source` to the new file `target`; rows by table.
+
+    Raises `Unavailable` if it cannot be read, or if the copy is not what was copied.
+    """
+    try:
+        with closing(sqlite3.connect(source, timeout=60, isolation_level=None)) as connection:
+            connection.execute("BEGIN")  # rows and copy are of one moment, whoever writes meanwhile
+            rows = _rows(connection)
+            with closing(sqlite3.connect(target)) as fresh:
+                connection.backup(fresh)
+                # a copy is one file: nobody needs to know about a log beside it
+                fresh.execute("PRAGMA journal_mode=DELETE")
+    except sqlite3.Error as exc:
+        raise Unavailable(
+            f"The database {source} could not be copied: {exc}.", hint="Is the disk full?"
+        ) from exc
+    _check(target, rows)
+    return rows
+
+
+def put_back(source: Path, target: Path, rows: dict[str, int]) -> None:
+    """Make the database `target` from the copy `source`, which shall hold `rows`."""
+    _check(source, rows)
+    beside = target.with_name(target.name + ".new")
+    beside.unlink(missing_ok=True)
+    copy(source, beside)
+    beside.rename(target)
+
+
+def _check(path: Path, expected: dict[str, int]) -> None:
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            (verdict,) = connection.execute("PRAGMA integrity_check").fetchone()
+            found = _rows(connection)
+    except sqlite3.Error as exc:
+        verdict, found = str(exc), {}
+    if verdict != "ok" or found != expected:
+        raise Unavailable(
+            f"The copy {path} is not what the database held: {verdict}.",
+            hint="Nothing was changed. Look at the disk, then try again.",
+        )
+
+
+def _rows(connection: sqlite3.Connection) -> dict[str, int]:
+    names = connection.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    ).fetchall()
+    return {
+        name: connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]  # noqa: S608 - the name is out of the database's own list
+        for (name,) in sorted(names)
+    }

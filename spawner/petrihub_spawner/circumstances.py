@@ -1,0 +1,63 @@
+"""What counts at the moment of a start, read in one look: person, menu, images, maintenance."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from petrihub_core import settings
+from petrihub_core.errors import NotAllowed
+from petrihub_core.images import allowed_images
+from petrihub_core.menu import Offered, offered_to
+from petrihub_core.people import by_username
+from petrihub_core.records import Person, WorkspaceImage
+from petrihub_core.settings.pages import MaintenanceSettings, SiteSettings
+from petrihub_spawner.foundation import Foundation, foundation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Circumstances:
+    """What one person may start now. `contact` is whom to ask; empty: nobody is named."""
+
+    person: Person
+    offered: Offered
+    images: dict[str, WorkspaceImage]
+    maintenance: MaintenanceSettings
+    contact: str
+
+
+def unknown_person(username: str) -> NotAllowed:
+    """The error for somebody who is at the hub, but not among our people."""
+    return NotAllowed(
+        f"There is no account for {username}.",
+        hint="Sign out and in again, or ask the administrator.",
+    )
+
+
+async def circumstances_of(foundation: Foundation, username: str) -> Circumstances:
+    """The circumstances of this person; raises `NotAllowed` if we do not know them."""
+    deployment = foundation.deployment
+    async with foundation.database.reading() as session:
+        person = await by_username(session, username)
+        if person is None:
+            raise unknown_person(username)
+        return Circumstances(
+            person=person,
+            offered=await offered_to(session, deployment, person.id),
+            images={} if deployment.backend == "local" else await allowed_images(session),
+            maintenance=await settings.read(session, MaintenanceSettings),
+            contact=(await settings.read(session, SiteSettings)).contact,
+        )
+
+
+async def workspaces_limit(handler: Any) -> int:
+    """How many workspaces somebody may keep, for `JupyterHub.named_server_limit_per_user`.
+
+    JupyterHub asks with the request: what counts is whose workspaces it is about, not who asks,
+    since the portal asks for others. At least 1: JupyterHub reads 0 as no limit.
+    """
+    about = handler.path_args[0] if handler.path_args else handler.current_user.name
+    base = foundation()
+    async with base.database.reading() as session:
+        person = await by_username(session, about)
+        if person is None:
+            return base.deployment.workspaces.per_person
+        return max(1, (await offered_to(session, base.deployment, person.id)).workspaces_limit)

@@ -1,0 +1,71 @@
+"""A whole PetriHub behind Caddy, and people who come by HTTPS."""
+
+import hashlib
+import socket
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from petrihub_core.deployment import Deployment, read_deployment
+
+from tests.platform import Up, free_port, start_up
+from tests.portal.guests import Guest, Site
+
+DOMAIN = "localhost"  # a name that every resolver, browser and ACME server finds on this machine
+
+_CONFIG = """\
+backend = "local"
+[address]
+port = {port}
+[front]
+kind = "caddy"
+domain = "{domain}"
+https_port = {https}
+http_port = {http}
+listen = "127.0.0.1"
+[workspaces]
+stop_on_exit = true
+"""
+
+
+@dataclass
+class Fronted(Site):
+    """A running platform that answers HTTPS."""
+
+    @property
+    def plain(self) -> str:
+        return f"http://{DOMAIN}:{self.deployment.front.http_port}"
+
+
+def start_fronted(state: Path) -> Fronted:
+    """Run `petrihub up` with a front on free ports."""
+    state.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    text = _CONFIG.format(port=port, domain=DOMAIN, https=free_port(), http=free_port())
+    (state / "petrihub.toml").write_text(text)
+    up: Up = start_up(state, "local", port)
+    deployment: Deployment = read_deployment(state / "petrihub.toml")
+    return Fronted(up, deployment)
+
+
+class HttpsGuest(Guest):
+    """Somebody whose browser has accepted the site's certificate, whatever it is."""
+
+    def __post_init__(self) -> None:
+        self.client = httpx.Client(
+            base_url=self.site.url, follow_redirects=True, timeout=60, trust_env=False, verify=False
+        )
+
+
+def served(site: Fronted) -> str:
+    """The fingerprint of the certificate that a browser would be shown now."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    address = ("127.0.0.1", site.deployment.front.https_port)
+    with (
+        socket.create_connection(address) as plain,
+        context.wrap_socket(plain, server_hostname=DOMAIN) as secure,
+    ):
+        return hashlib.sha256(secure.getpeercert(binary_form=True) or b"").hexdigest()

@@ -1,0 +1,105 @@
+"""Settings and TLS in a real browser, through HTTPS."""
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from petrihub_core.records import RoleGrant
+from petrihub_core.roles import SUPER_ADMIN
+
+from tests.platform import BROWSER_FLAGS, PASSWORD
+from tests.portal.fronted import Fronted
+from tests.portal.guests import PORTAL, Guest
+from tests.portal.workspaces import make_guest
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    expect.set_options(timeout=30_000)  # the machine may be busy
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium, args=BROWSER_FLAGS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="module")
+def signed_in(browser: Browser, fronted: Fronted) -> Iterator[BrowserContext]:
+    """Chromium with an administrator who typed name and password on the HTTPS page."""
+
+    async def make() -> Guest:
+        made = await make_guest(fronted)
+        tables = fronted.database()
+        async with tables.session() as session:
+            session.add(RoleGrant(person_id=made.person_id, role=SUPER_ADMIN, granted_by="tests"))
+        await tables.close()
+        return made
+
+    with ThreadPoolExecutor(1) as thread:  # the browser's driver runs a loop in this thread already
+        guest = thread.submit(asyncio.run, make()).result()
+    context = browser.new_context(base_url=fronted.url, ignore_https_errors=True)
+    page = context.new_page()
+    page.goto(PORTAL)
+    page.get_by_label("Name").fill(guest.name)
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page).to_have_url(f"{fronted.url}{PORTAL}")
+    page.close()
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(signed_in: BrowserContext) -> Iterator[Page]:
+    """A fresh page; no script may complain."""
+    opened = signed_in.new_page()
+    complaints: list[str] = []
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    yield opened
+    opened.close()
+    assert complaints == []
+
+
+def test_all_cookies_of_a_sign_in_are_for_https_only(signed_in: BrowserContext) -> None:
+    insecure = [cookie["name"] for cookie in signed_in.cookies() if not cookie["secure"]]
+    assert insecure == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_serious_barrier_on_settings_and_tls(page: Page, theme: str) -> None:
+    for path in ("settings/site", "settings/email", "settings/licence", "tls"):
+        page.goto(f"{PORTAL}admin/{path}")
+        page.evaluate("theme => { document.documentElement.dataset.bsTheme = theme }", theme)
+        found = Axe().run(page).response["violations"]
+        serious = [each["id"] for each in found if each["impact"] in ("serious", "critical")]
+        assert serious == [], path
+        page.set_viewport_size({"width": 390, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+        page.set_viewport_size({"width": 1280, "height": 800})
+
+
+def test_a_page_is_saved_with_the_keyboard_alone(page: Page) -> None:
+    page.goto(f"{PORTAL}admin/settings/site")
+    page.get_by_label("Contact").focus()
+    page.keyboard.type("ask@example.org")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Site is saved and in force.")).to_be_visible()
+    expect(page.get_by_label("Contact")).to_have_value("ask@example.org")
+    page.get_by_role("link", name="History").click()
+    expect(page.get_by_text("Contact: empty → ask@example.org").first).to_be_visible()
+
+
+def test_a_certificate_is_made_and_a_failed_order_is_told_while_one_watches(page: Page) -> None:
+    page.goto(f"{PORTAL}admin/tls")
+    page.get_by_role("button", name="Make a self-signed certificate").click()
+    expect(page.get_by_text("A new self-signed certificate is in force.")).to_be_visible()
+    page.get_by_label("Directory address").fill("https://localhost:9/dir")
+    page.get_by_label("Terms accepted").check()
+    page.get_by_role("button", name="Save and order").click()
+    expect(page.get_by_text("The last order failed")).to_be_visible()
+    expect(page.get_by_text("does not answer as one")).to_be_visible()

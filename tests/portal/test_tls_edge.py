@@ -1,0 +1,108 @@
+"""Known names, and HTTPS for good once browsers trust the certificate."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import httpx
+import pytest
+from starlette.responses import PlainTextResponse
+
+from petrihub_core import settings
+from petrihub_core.database import Database
+from petrihub_core.deployment import Deployment, parse_deployment
+from petrihub_core.errors import ConfigError
+from petrihub_core.host_names import HostNames
+from petrihub_portal.certificate_store import CertificateSettings
+from petrihub_portal.context import Portal
+from petrihub_portal.edge import Edge
+
+FILE = """\
+[address]
+names = ["studio.lan"]
+[front]
+kind = "caddy"
+domain = "hub.example.org"
+"""
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Deployment:
+    return parse_deployment(FILE, tmp_path / "petrihub.toml")
+
+
+@pytest.mark.parametrize(
+    ("host", "known"),
+    [
+        ("hub.example.org", True),
+        ("HUB.example.org:443", True),
+        ("studio.lan", True),
+        ("localhost:8000", True),
+        ("127.0.0.1", True),
+        ("192.0.2.7:8000", True),
+        ("[::1]:8000", True),
+        ("a.hub.example.org", False),
+        ("evil.example", False),
+        ("hub.example.org.evil.example", False),
+        ("127.0.0.1.evil.example", False),
+        ("", False),
+        (":80", False),
+        ("hub.example.org:evil", False),
+        ("[evil]", False),
+    ],
+)
+def test_a_name_is_ours_or_it_is_not(deployment: Deployment, host: str, known: bool) -> None:
+    assert HostNames(deployment).knows(host) is known
+
+
+def test_names_below_the_domain_are_ours_when_they_lead_here(tmp_path: Path) -> None:
+    text = f"{FILE}subdomains = true\n"
+    names = HostNames(parse_deployment(text, tmp_path / "petrihub.toml"))
+    assert names.knows("ada.hub.example.org")
+    assert not names.knows("adahub.example.org")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('[front]\nkind = "caddy"', "needs a domain"),
+        ('[front]\nkind = "nginx"', "front.kind"),
+        ('[front]\nkind = "caddy"\ndomain = "http://x"', "front.domain"),
+        ('[front]\nkind = "caddy"\ndomain = "x.y"\nhttp_port = 443', "must differ"),
+        ('[front]\ncertificate = "x"', "no such setting"),
+        ('[address]\nnames = [""]', "address.names"),
+    ],
+)
+def test_a_front_that_cannot_be_is_refused_at_the_start(
+    line: str, words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        parse_deployment(line, tmp_path / "petrihub.toml")
+
+
+def test_the_address_to_open_is_the_fronts(deployment: Deployment) -> None:
+    assert deployment.public_url == "https://hub.example.org"
+    assert deployment.proxy_url == "http://127.0.0.1:8000"
+
+
+async def ask(deployment: Deployment, database: Database, scheme: str, host: str) -> httpx.Response:
+    portal = cast(Portal, SimpleNamespace(deployment=deployment, database=database))
+    edge = Edge(PlainTextResponse("fine"), portal)
+    transport = httpx.ASGITransport(app=cast(Any, edge))
+    async with httpx.AsyncClient(transport=transport, base_url=f"{scheme}://{host}") as client:
+        return await client.get("/")
+
+
+async def test_browsers_stay_with_https_once_the_certificate_is_trusted(
+    deployment: Deployment, database: Database
+) -> None:
+    for trusted in (False, True):
+        async with database.session() as session:
+            chosen = CertificateSettings(kind="acme", trusted=trusted)
+            await settings.write(session, chosen, by="tests")
+        secure = await ask(deployment, database, "https", "hub.example.org")
+        told = secure.headers.get("strict-transport-security")
+        assert told == ("max-age=2592000" if trusted else None)
+        plain = await ask(deployment, database, "http", "hub.example.org")
+        assert "strict-transport-security" not in plain.headers
+    assert (await ask(deployment, database, "https", "evil.example")).status_code == 400

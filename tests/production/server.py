@@ -1,0 +1,247 @@
+"""A server as deploy/compose makes it, on the private engine, and somebody who works on it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import docker
+import httpx
+import tomlkit
+from tornado.httpclient import HTTPRequest
+from tornado.websocket import WebSocketClientConnection, websocket_connect
+
+from petrihub_core.deployment import Deployment, read_deployment
+
+from tests.platform import PASSWORD, free_port, petrihub
+
+PORTAL = "/services/portal/"
+PARTS = ("hub", "proxy", "portal-1", "portal-2", "postgres", "caddy")
+_TOKEN = re.compile(r'name="_xsrf" value="([^"]+)"')
+
+
+@dataclass
+class Server:
+    """An installation in `folder`; commands are those of the documentation."""
+
+    folder: Path
+    socket: str
+
+    @property
+    def deployment(self) -> Deployment:
+        return read_deployment(self.folder / "petrihub.toml")
+
+    @property
+    def url(self) -> str:
+        return self.deployment.public_url
+
+    @property
+    def engine(self) -> Any:
+        return docker.APIClient(base_url=f"unix://{self.socket}", version="auto", timeout=60)
+
+    def init(self) -> None:
+        """`petrihub init`; run again it keeps what is there."""
+        command = petrihub("init", self.folder, "--domain", "localhost", "--socket", self.socket)
+        subprocess.run(command, check=True)
+
+    def choose_ports(self) -> None:
+        """For HTTPS and HTTP, so that the test takes nobody's place."""
+        file = self.folder / "petrihub.toml"
+        settings = tomlkit.parse(file.read_text())
+        settings["front"]["https_port"] = free_port()  # type: ignore[index]
+        settings["front"]["http_port"] = free_port()  # type: ignore[index]
+        file.write_text(tomlkit.dumps(settings))
+
+    def build(self) -> None:
+        bundle = Path("/etc/ssl/certs/ca-certificates.crt")
+        more = ["--ca-bundle", bundle] if bundle.exists() else []
+        images = ("base", "front", "platform", "postgres")
+        command = petrihub("images", "build", *images, "--state", self.folder)
+        subprocess.run([*command, "--socket", self.socket, *map(str, more)], check=True)
+
+    def compose(self, *arguments: str) -> str:
+        done = subprocess.run(
+            ["docker-compose", *arguments],
+            cwd=self.folder,
+            env={**os.environ, "DOCKER_HOST": f"unix://{self.socket}"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def container(self, part: str) -> dict[str, Any]:
+        """What the engine knows of the container of a part."""
+        project = re.search(r"COMPOSE_PROJECT_NAME=(\S+)", (self.folder / ".env").read_text())
+        assert project
+        found: dict[str, Any] = self.engine.inspect_container(f"{project[1]}_{part}_1")
+        return found
+
+    def workspaces(self) -> list[str]:
+        """Ids of the containers of workspaces that run."""
+        mine = {"label": f"org.petrihub.deployment={self.deployment.id}"}
+        return sorted(each["Id"] for each in self.engine.containers(filters=mine))
+
+    def kill(self, part: str) -> None:
+        """End the part's first process as a crash does, so that the engine starts it again."""
+        os.kill(self.container(part)["State"]["Pid"], signal.SIGKILL)
+
+    def restarted(self, part: str, before: str) -> bool:
+        """Whether the part runs again, since another moment than `before`, and says it is well."""
+        state = self.container(part)["State"]
+        return (
+            state["Running"]
+            and state["StartedAt"] != before
+            and state["Health"]["Status"] == "healthy"
+        )
+
+    def end(self) -> None:
+        """Remove all of it from the engine."""
+        engine, mine = self.engine, {"label": f"org.petrihub.deployment={self.deployment.id}"}
+        self.compose("down", "--timeout", "5")
+        for item in engine.containers(all=True, filters=mine):
+            engine.remove_container(item["Id"], force=True, v=True)
+        for item in engine.networks(filters=mine):
+            engine.remove_network(item["Id"])
+        for item in engine.volumes(filters=mine)["Volumes"] or []:
+            engine.remove_volume(item["Name"])
+
+
+@dataclass
+class Worker:
+    """Somebody with a browser that has no screen, a workspace and a kernel in it."""
+
+    server: Server
+    name: str
+    client: httpx.Client = field(init=False)
+    kernel: str = ""
+
+    def __post_init__(self) -> None:
+        self.client = httpx.Client(
+            base_url=self.server.url,
+            verify=False,  # the first certificate is self-signed
+            follow_redirects=True,
+            timeout=30,
+            trust_env=False,
+        )
+
+    def redeem(self, link: str) -> None:
+        """Become the first administrator, as the page of the link does."""
+        code = urlsplit(link).fragment
+        page = self.client.get("/hub/welcome").text
+        token = _TOKEN.search(page)
+        assert token, page
+        form = {"_xsrf": token[1], "step": "join", "code": code, "username": self.name}
+        answer = self.client.post(
+            "/hub/welcome", data={**form, "password": PASSWORD, "again": PASSWORD}
+        )
+        assert answer.status_code == 200, answer.text
+
+    def is_in(self) -> bool:
+        """Whether the home page knows this browser, without another sign-in."""
+        try:
+            page = self.client.get(PORTAL)
+        except httpx.TransportError:
+            return False
+        assert "/hub/login" not in str(page.url), "signed out"
+        return page.status_code == 200 and f'data-user="{self.name}"' in page.text
+
+    def hub_knows(self) -> bool:
+        """Whether the hub's own pages come, without another sign-in."""
+        try:
+            page = self.client.get("/hub/token")
+        except httpx.TransportError:
+            return False
+        return page.status_code == 200 and f'data-user="{self.name}"' in page.text
+
+    @property
+    def root(self) -> str:
+        return f"/user/{self.name}/study"
+
+    def start_workspace(self) -> None:
+        """By the form of the hub's own start page; then wait for it."""
+        where = f"/hub/spawn/{self.name}/study"
+        token = _TOKEN.search(self.client.get(where).text)
+        assert token
+        form = {"_xsrf": token[1], "profile": "notebooks", "size": "small"}
+        answer = self.client.post(where, data=form, headers={"Referer": self.server.url + where})
+        assert answer.status_code == 200, answer.text
+        until(self.lab_opens, 90)
+
+    def lab_opens(self) -> bool:
+        """Whether JupyterLab's page comes; its sign-in gives the cookies of the workspace."""
+        page = self.client.get(f"{self.root}/lab")
+        return page.status_code == 200 and page.url.path == f"{self.root}/lab"
+
+    def lab_answers(self) -> bool:
+        """Whether the workspace answers, without another sign-in."""
+        try:
+            page = self.client.get(f"{self.root}/api/status")
+        except httpx.TransportError:
+            return False
+        return page.status_code == 200 and "kernels" in page.text
+
+    def send(self, method: str, path: str, body: object) -> Any:
+        """A call of the workspace's own API with this browser's cookies."""
+        xsrf = self._cookie("_xsrf", f"{self.root}/")
+        answer = self.client.request(
+            method, f"{self.root}/{path}", json=body, headers={"X-XSRFToken": xsrf}
+        )
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def _cookie(self, name: str, path: str) -> str:
+        values = [c.value for c in self.client.cookies.jar if (c.name, c.path) == (name, path)]
+        assert values, [(c.name, c.path) for c in self.client.cookies.jar]
+        return values[0] or ""
+
+    def start_kernel(self) -> None:
+        self.kernel = self.send("POST", "api/kernels", {"name": "python3"})["id"]
+
+    async def connect(self) -> WebSocketClientConnection:
+        """A websocket to the kernel, as JupyterLab keeps one."""
+        url = f"{self.server.url}{self.root}/api/kernels/{self.kernel}/channels"
+        request = self.client.build_request("GET", url)
+        self.client.cookies.set_cookie_header(request)
+        return await websocket_connect(
+            HTTPRequest(
+                url.replace("https:", "wss:"),
+                headers={"Cookie": request.headers["Cookie"], "Origin": self.server.url},
+                validate_cert=False,
+            )
+        )
+
+    async def run(self, socket: WebSocketClientConnection, code: str) -> str:
+        """What `code` prints in the kernel."""
+        mark = f"{time.monotonic_ns():x}"
+        header = {"msg_id": mark, "msg_type": "execute_request", "version": "5.3"}
+        content = {"code": code, "silent": False}
+        message = {"header": header, "content": content, "metadata": {}, "parent_header": {}}
+        await socket.write_message(json.dumps({**message, "channel": "shell"}))
+        printed = ""
+        while True:
+            text = await socket.read_message()
+            assert text is not None, "the websocket was closed"
+            said = json.loads(text)
+            if said["parent_header"].get("msg_id") != mark:
+                continue
+            if said["msg_type"] == "stream":
+                printed += said["content"]["text"]
+            if said["msg_type"] == "status" and said["content"]["execution_state"] == "idle":
+                return printed.strip()
+
+
+def until(happened: Any, within: float, every: float = 0.2) -> float:
+    """Wait for it; the seconds that it took."""
+    begun = time.monotonic()
+    while not happened():
+        assert time.monotonic() - begun < within, f"not within {within} s"
+        time.sleep(every)
+    return time.monotonic() - begun
