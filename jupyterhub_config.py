@@ -14,6 +14,7 @@ from petrihub_cli.state import inner_ports, keys
 from petrihub_core.deployment import (
     BOOT_VARIABLE,
     CONFIG_VARIABLE,
+    HUB_PROCESS_VARIABLE,
     NUMBER_VARIABLE,
     read_deployment,
 )
@@ -115,6 +116,7 @@ c.JupyterHub.default_url = PORTAL_PREFIX
 inherited = {
     BOOT_VARIABLE: boot,
     NUMBER_VARIABLE: str(hub_number),
+    HUB_PROCESS_VARIABLE: str(os.getpid()),
     CONFIG_VARIABLE: os.environ[CONFIG_VARIABLE],
     **{name: os.environ[name] for name in ("PATH", "DOCKER_HOST") if name in os.environ},
 }

@@ -21,6 +21,7 @@ from petrihub_core.toml_lines import line_of
 
 CONFIG_VARIABLE = "PETRIHUB_CONFIG"
 BOOT_VARIABLE = "PETRIHUB_BOOT"
+HUB_PROCESS_VARIABLE = "PETRIHUB_HUB_PROCESS"  # the hub's process id, for what ends with it
 NUMBER_VARIABLE = "PETRIHUB_HUB_NUMBER"  # of the hub's lease, for what the hub starts
 
 _Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]

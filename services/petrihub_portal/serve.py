@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import uvicorn
 
 from petrihub_core.database import Database
-from petrihub_core.deployment import Deployment
+from petrihub_core.deployment import HUB_PROCESS_VARIABLE, Deployment
 from petrihub_core.errors import ConfigError
 from petrihub_core.logs import configure_logs
 from petrihub_core.settings.vault import Vault
@@ -68,7 +68,9 @@ def serve(
             hint="`petrihub up` starts it; to run one by hand, give both.",
         )
     if port is None:
-        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+        # told, not asked of the system: the hub may have been killed before we came this far
+        hub = int(os.environ[HUB_PROCESS_VARIABLE])
+        threading.Thread(target=_end_with, args=(hub,), daemon=True).start()
     uvicorn.run(
         make_app(make_portal(deployment, keys, api_url)),
         host="127.0.0.1",
