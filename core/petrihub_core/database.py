@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -137,6 +137,10 @@ class Database:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
+        # SQLite has one writer at a time and no queue for the others: who waits too long is told
+        # that the file is locked. Our own writers wait in line here, and hold no connection
+        alone = engine.dialect.name == "sqlite"
+        self._turn: asyncio.Lock | nullcontext[None] = asyncio.Lock() if alone else nullcontext()
         readers = engine.execution_options(**{_READ_ONLY: True, "postgresql_readonly": True})
         self._readers = async_sessionmaker(readers, expire_on_commit=False, autoflush=False)
 
@@ -147,9 +151,12 @@ class Database:
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
-        """One transaction: commits when the block ends, rolls back when it raises."""
+        """One transaction: commits when the block ends, rolls back when it raises.
+
+        A block must not open another one: on SQLite it would wait for itself.
+        """
         with _in_words():
-            async with self._sessions.begin() as session:
+            async with self._turn, self._sessions.begin() as session:
                 yield session
 
     @asynccontextmanager

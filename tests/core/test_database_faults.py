@@ -40,6 +40,27 @@ async def test_a_locked_file_is_said_and_then_used_again(
     await database.close()
 
 
+async def test_many_writers_of_one_process_wait_in_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F21, F50: more of them, and for longer, than SQLite and the pool let anybody wait."""
+    monkeypatch.setattr(module, "_BUSY_MS", 100)
+    url = f"sqlite+aiosqlite:///{tmp_path / 'petrihub.sqlite'}"
+    await migrate(url)
+    database = Database.open(url)
+    done = []
+
+    async def write(number: int) -> None:
+        async with database.session() as session:
+            await session.execute(text("SELECT 1"))
+            await asyncio.sleep(0.02)
+            done.append(number)
+
+    await asyncio.gather(*(write(number) for number in range(40)))
+    assert done == list(range(40))
+    await database.close()
+
+
 @pytest.mark.postgres
 async def test_a_slow_statement_and_a_full_server_are_said(
     postgres: str, monkeypatch: pytest.MonkeyPatch
