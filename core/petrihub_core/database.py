@@ -34,6 +34,8 @@ _BUSY_MS = 10_000  # how long a writer waits for another one before SQLite says 
 _POOL_SECONDS = 10  # how long a request waits for one of this process's connections
 _CONNECT_SECONDS = 10
 _ANSWER_SECONDS = 60  # for one statement: a server that hangs must not hang us for ever
+# SQLSTATE: connection exception, insufficient resources, operator intervention
+_AWAY = ("08", "53", "57P")
 _MIGRATING = 0x5045545249  # the advisory lock of whoever changes the tables
 
 
@@ -120,12 +122,20 @@ def _in_words() -> Iterator[None]:
         raise Unavailable(
             "Too many people want something at the same moment.", hint="Try again in a minute."
         ) from exc
-    except TimeoutError as exc:  # of the driver: the server hangs
+    except (TimeoutError, ConnectionError) as exc:  # of the driver: the server hangs, or is gone
         raise _out_of_reach() from exc
     except DBAPIError as exc:
-        if exc.connection_invalidated or isinstance(exc, OperationalError):
+        if _is_away(exc):
             raise _out_of_reach() from exc
         raise
+
+
+def _is_away(exc: DBAPIError) -> bool:
+    """Whether the database cannot be asked now, rather than that we asked something wrong."""
+    if exc.connection_invalidated or isinstance(exc, OperationalError):
+        return True
+    # a server that goes down says so on connections that are still open
+    return str(getattr(exc.orig, "sqlstate", "")).startswith(_AWAY)
 
 
 class Database:

@@ -88,6 +88,20 @@ async def test_a_slow_statement_and_a_full_server_are_said(
 
 
 @pytest.mark.postgres
+@pytest.mark.parametrize("code", ["57P01", "57P02", "57P03", "53300", "08006"])
+async def test_a_server_that_says_it_goes_away_is_told_in_words(postgres: str, code: str) -> None:
+    """F22: it says so while the connection is still open."""
+    database = Database.open(await postgres_database(postgres))
+    with pytest.raises(Unavailable, match="does not answer"):
+        async with database.session() as session:
+            await session.execute(
+                text(f"DO $$ BEGIN RAISE EXCEPTION 'away' USING ERRCODE = '{code}'; END $$")
+            )
+    assert await look(database) == 1
+    await database.close()
+
+
+@pytest.mark.postgres
 async def test_connections_that_the_server_drops_cost_one_error_at_most(postgres: str) -> None:
     """F22."""
     database = Database.open(await postgres_database(postgres))
