@@ -92,7 +92,7 @@ class Hub:
         try:
             answer = await self._client.post("/oauth2/token", data=form)
         except httpx.HTTPError as exc:
-            raise Unavailable("The hub does not answer.", hint="Try again in a minute.") from exc
+            raise _silent() from exc
         if not answer.is_success:
             raise Refused("The sign-in was not completed.", hint="Open the page again.")
         return str(answer.json()["access_token"])
