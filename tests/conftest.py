@@ -3,7 +3,8 @@
 database      one of our databases, migrated and empty: on SQLite, and again on PostgreSQL
 postgres      address of a PostgreSQL server that this run started (session)
 engine        the private Docker engine (session)
-chromium      path of the browser (session)
+chromium      program that starts Debian's Chromium (session)
+browser       Chromium, running (module)
 proxy         the routing proxy, installed from its lock file and put on PATH (session, for all)
 
 Where a real part cannot be had the test skips with the reason; in CI that is a failure.
@@ -11,20 +12,30 @@ Where a real part cannot be had the test skips with the reason; in CI that is a 
 
 import os
 import shutil
+import signal
 import subprocess
+import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
 
-from petrihub_cli import prepare
 from petrihub_cli.product import NODE
 from petrihub_core.database import Database, migrate
 
-from tests.platform import CACHE, free_port
+from tests.platform import BROWSER_FLAGS, CHROMIUM, free_port
+from tests.side_by_side import shared_proxy
 
+pytest_plugins = ["tests.side_by_side"]
 IN_CI = os.environ.get("CI") == "true"
+# What tests start is to be as when a person starts it, whatever the shell around us has set:
+# it hears Ctrl-C (a job in the background does not, and each workspace would wait for the time-out
+# of its stop) and keeps compiled Python (else a fresh clone compiles everything at each start).
+signal.signal(signal.SIGINT, signal.default_int_handler)
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 def skip(reason: str) -> None:
@@ -37,9 +48,7 @@ def skip(reason: str) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def proxy() -> None:
     """The routing proxy that hubs of the tests start by its name."""
-    folder = CACHE / "proxy"
-    prepare.install_proxy(folder, CACHE / "proxy-install.log", lambda _: None)
-    programs = folder / "node_modules" / ".bin"
+    programs = shared_proxy() / "node_modules" / ".bin"
     os.environ["PATH"] = os.pathsep.join([str(programs), str(NODE.parent), os.environ["PATH"]])
 
 
@@ -105,8 +114,17 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """Path of Debian's Chromium."""
-    found = shutil.which("chromium")
-    if found is None:
+    """The program that starts Debian's Chromium."""
+    if shutil.which("chromium") is None:
         skip("Chromium is not installed (apt-get install chromium)")
-    return str(found)
+    return CHROMIUM
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    """Not for a module with async tests: its driver runs a loop in this thread."""
+    expect.set_options(timeout=30_000)  # the machine may be busy
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium, args=BROWSER_FLAGS)
+        yield launched
+        launched.close()

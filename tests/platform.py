@@ -8,10 +8,16 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import httpx
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "petrihub" / "tests"
+# only where Debian's own is installed: the fixture `chromium` looks
+CHROMIUM = str(Path(__file__).with_name("chromium.py"))
 BROWSER_FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -98,6 +104,16 @@ def start_up(state: Path, backend: str, port: int, *, timeout_s: float = 1500) -
     threading.Thread(target=read, daemon=True).start()
     assert run.ready.wait(timeout_s), f"not ready after {timeout_s} s:\n{run.text}"
     return run
+
+
+def wait_until_up(url: str, process: "subprocess.Popen[Any]", log: Path) -> None:
+    """Until the server in this process answers at `url`; fails with its log if it ends before."""
+    while True:
+        assert process.poll() is None, log.read_text(errors="replace")
+        with suppress(httpx.TransportError):
+            if httpx.get(url, trust_env=False).status_code == httpx.codes.OK:
+                return
+        time.sleep(0.1)
 
 
 def free_port() -> int:

@@ -1,33 +1,20 @@
-"""`petrihub`: the list of commands."""
+"""`petrihub`: the list of commands.
+
+What a command runs is imported when it is called, here and in the modules of the subcommands:
+`petrihub --help` must not wait for the database, the hub and the web framework.
+"""
 
 import asyncio
-import os
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from petrihub_authenticators.bootstrap import first_admin_link, reset_link
-from petrihub_cli.audit import audit_app
-from petrihub_cli.backup import back_up
-from petrihub_cli.backup import restore as restore_backup
-from petrihub_cli.engine_look import looks_at_engine
+from petrihub_cli.audit_commands import audit_app
 from petrihub_cli.images.commands import images_app
-from petrihub_cli.init import init_server
-from petrihub_cli.manual import configuration_manual
-from petrihub_cli.parts import run_hub, run_portal, run_proxy
 from petrihub_cli.settings_commands import settings_app
-from petrihub_cli.state import find_state, keys
-from petrihub_cli.up import Wishes
-from petrihub_cli.up import up as run_platform
-from petrihub_core.deployment import CONFIG_VARIABLE, NUMBER_VARIABLE, read_deployment
 from petrihub_core.errors import PetriHubError
-from petrihub_core.lease import fence
-from petrihub_core.logs import configure_logs
-from petrihub_portal.serve import serve as serve_portal
-from petrihub_spawner.reconcile import run_forever
 
 app = typer.Typer(
     name="petrihub",
@@ -67,6 +54,11 @@ def up(
     ] = None,
 ) -> None:
     """Run PetriHub on this machine until Ctrl-C."""
+    from rich.console import Console
+
+    from petrihub_cli.up import Wishes
+    from petrihub_cli.up import up as run_platform
+
     wishes = Wishes(
         state=state, backend=backend, port=port, browser=not no_browser, ca_bundle=ca_bundle
     )
@@ -76,6 +68,8 @@ def up(
 @admin_app.command("link")
 def admin_link(state: StateOption = _STATE) -> None:
     """Print a new one-time link for the first admin (24 hours), while there is no admin."""
+    from petrihub_authenticators.bootstrap import first_admin_link
+    from petrihub_cli.state import find_state
 
     async def link() -> None:
         typer.echo(f"First admin: {await first_admin_link(find_state(state))}")
@@ -89,6 +83,8 @@ def admin_reset(
     state: StateOption = _STATE,
 ) -> None:
     """Print a one-time link with which NAME chooses a new password (24 hours)."""
+    from petrihub_authenticators.bootstrap import reset_link
+    from petrihub_cli.state import find_state
 
     async def link() -> None:
         typer.echo(f"New password for {name}: {await reset_link(find_state(state), name)}")
@@ -102,6 +98,8 @@ def config_check(
     config: Annotated[Path | None, typer.Option(help="A file elsewhere.")] = None,
 ) -> None:
     """Say whether petrihub.toml is usable, else which line is not and what is allowed."""
+    from petrihub_core.deployment import read_deployment
+
     path = config or state / "petrihub.toml"
     deployment = read_deployment(path)
     typer.echo(f"{path} is usable: backend {deployment.backend}, {deployment.public_url}")
@@ -110,6 +108,8 @@ def config_check(
 @config_app.command("manual", hidden=True)
 def config_manual() -> None:
     """Print the manual page of petrihub.toml."""
+    from petrihub_cli.manual import configuration_manual
+
     typer.echo(configuration_manual(), nl=False)
 
 
@@ -122,35 +122,70 @@ def init(
     socket: Annotated[
         str, typer.Option(help="Socket of the Docker engine; else the machine's own is asked for.")
     ] = "",
+    subdomains: Annotated[
+        bool, typer.Option(help="An origin for each person below the domain, or one for all.")
+    ] = True,
 ) -> None:
     """Write what a server needs: compose file, settings, fresh secrets. Keeps what is there."""
-    typer.echo(init_server(folder, domain=domain, socket=socket))
+    from petrihub_cli.init import init_server
+
+    typer.echo(init_server(folder, domain=domain, socket=socket, subdomains=subdomains))
 
 
 @app.command()
 def backup(state: StateOption = _STATE) -> None:
     """Copy both databases and the keys, read the copies back, print where they are."""
-    typer.echo(f"Backup: {back_up(find_state(state), 'by-hand')}")
+    from petrihub_cli.backup import back_up
+    from petrihub_cli.backup_seal import public_key
+    from petrihub_cli.state import find_state
+
+    deployment = find_state(state)
+    made = back_up(deployment, "by-hand")
+    typer.echo(f"Key that recognises it, to be kept elsewhere: {public_key(deployment.secrets)}")
+    typer.echo(f"Backup: {made}")
 
 
 @app.command()
 def restore(
     folder: Annotated[Path, typer.Argument(help="A folder that `petrihub backup` has made.")],
+    key: Annotated[
+        str, typer.Option(help="What `petrihub backup` printed as its key, or a file with it.")
+    ] = "",
+    unsigned: Annotated[
+        bool, typer.Option("--unsigned", help="Take it from whoever could write to it.")
+    ] = False,
+    keep_sessions: Annotated[
+        bool,
+        typer.Option(
+            "--keep-sessions", help="Nothing was ended since: keep sessions, tokens, links, shares."
+        ),
+    ] = False,
     state: StateOption = _STATE,
 ) -> None:
     """Put a backup into a fresh state folder."""
-    typer.echo(f"{restore_backup(folder, state).state} holds what {folder} held.")
+    from petrihub_cli.restore import Wish
+    from petrihub_cli.restore import restore as restore_backup
+
+    wish = Wish(key=key, unsigned=unsigned, keep_sessions=keep_sessions)
+    done = restore_backup(folder, state, wish)
+    typer.echo(f"{done.deployment.state} holds what there was at {done.made_at}.")
+    typer.echo(f"With a role: {', '.join(done.privileged) or 'nobody'}")
+    typer.echo("Who lost a role or was deactivated since then has it again: look before you start.")
 
 
 @app.command(hidden=True)
 def hub(state: StateOption = _STATE) -> None:
     """Run the hub alone; a container's command."""
+    from petrihub_cli.parts import run_hub
+
     run_hub(state)
 
 
 @app.command(hidden=True)
 def proxy(state: StateOption = _STATE) -> None:
     """Run the routing proxy alone; a container's command."""
+    from petrihub_cli.parts import run_proxy
+
     run_proxy(state)
 
 
@@ -160,6 +195,9 @@ def replica(
     state: StateOption = _STATE,
 ) -> None:
     """Run one replica of the portal alone; a container's command."""
+    from petrihub_cli.parts import run_portal
+    from petrihub_core.logs import configure_logs
+
     configure_logs("portal")
     run_portal(state, number)
 
@@ -167,16 +205,11 @@ def replica(
 @app.command(hidden=True)
 def reconcile() -> None:
     """Run the reconciler beside the hub; the hub starts it."""
+    from petrihub_cli.parts import run_reconciler
+    from petrihub_core.logs import configure_logs
+
     configure_logs("reconciler")
-    if number := int(os.environ.get(NUMBER_VARIABLE, "0")):
-        fence(number)
-    deployment = read_deployment()
-
-    async def work() -> None:
-        async with looks_at_engine(deployment):
-            await run_forever(deployment)
-
-    _run(work())
+    _run(run_reconciler())
 
 
 @app.command(hidden=True)
@@ -185,8 +218,9 @@ def portal(
     port: Annotated[int | None, typer.Option(help="Loopback port; else as the hub says.")] = None,
 ) -> None:
     """Run the portal beside the hub; the hub starts it."""
-    deployment = read_deployment() if CONFIG_VARIABLE in os.environ else find_state(state)
-    serve_portal(deployment, keys(deployment), port)
+    from petrihub_cli.parts import run_portal_beside
+
+    run_portal_beside(state, port)
 
 
 def main() -> None:

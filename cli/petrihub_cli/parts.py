@@ -1,4 +1,7 @@
-"""The parts of PetriHub that run by themselves, each in a container: see deploy/compose."""
+"""The parts of PetriHub that run in a process of their own.
+
+Each in a container (see deploy/compose), or started by the hub on one machine.
+"""
 
 import asyncio
 import os
@@ -9,11 +12,16 @@ from typing import NoReturn
 from petrihub_cli.product import HUB_CONFIG, NODE, ROOT
 from petrihub_cli.state import CONFIG_NAME, find_state, hub_address, inner_ports, keys, portal_ports
 from petrihub_core.database import state_of_tables
-from petrihub_core.deployment import CONFIG_VARIABLE, Deployment
+from petrihub_core.deployment import (
+    CONFIG_VARIABLE,
+    NUMBER_VARIABLE,
+    Deployment,
+    read_deployment,
+)
 from petrihub_core.errors import Refused, Unavailable
 from petrihub_core.host_names import NAMES_VARIABLE, HostNames
+from petrihub_core.lease import fence
 from petrihub_core.logs import get_logger
-from petrihub_portal.serve import serve as serve_portal
 
 log = get_logger(__name__)
 
@@ -44,6 +52,7 @@ def run_proxy(state: Path) -> NoReturn:
         *("--api-ip", "127.0.0.1", "--api-port", str(ports["proxy_api"])),
         *("--default-target", hub, "--error-target", f"{hub}/hub/error"),
         *("--log-level", "warn"),
+        *(["--host-routing"] if deployment.front.origins else []),
     ]
     environment = {
         "PATH": os.environ["PATH"],
@@ -55,13 +64,35 @@ def run_proxy(state: Path) -> NoReturn:
 
 def run_portal(state: Path, replica: int) -> None:
     """Serve as the portal's replica with this number, counted from 1."""
+    from petrihub_portal.serve import serve
+
     deployment = find_state(state)
     ports = portal_ports(deployment)
     if not 1 <= replica <= len(ports):
         raise Refused(f"There is no replica {replica}.", hint=f"There are {len(ports)}.")
     asyncio.run(_tables(deployment))
     api_url = f"http://{hub_address(deployment)}/hub/api"
-    serve_portal(deployment, keys(deployment), ports[replica - 1], api_url=api_url)
+    serve(deployment, keys(deployment), ports[replica - 1], api_url=api_url)
+
+
+def run_portal_beside(state: Path, port: int | None) -> None:
+    """Serve as the one portal beside the hub, which names the deployment when it starts this."""
+    from petrihub_portal.serve import serve
+
+    deployment = read_deployment() if CONFIG_VARIABLE in os.environ else find_state(state)
+    serve(deployment, keys(deployment), port)
+
+
+async def run_reconciler() -> None:
+    """Reconcile for ever beside the hub, as long as the hub holds the lease."""
+    from petrihub_cli.engine_look import looks_at_engine
+    from petrihub_spawner.reconcile import run_forever
+
+    if number := int(os.environ.get(NUMBER_VARIABLE, "0")):
+        fence(number)
+    deployment = read_deployment()
+    async with looks_at_engine(deployment):
+        await run_forever(deployment)
 
 
 async def _tables(deployment: Deployment) -> None:

@@ -1,0 +1,79 @@
+"""Two test processes side by side (`scripts/test` without arguments): who runs what, and when.
+
+The groups that pytest-xdist itself knows do nothing with pytest 9.2 (its issue 1386); this is its
+documented hook for others.
+"""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
+
+from petrihub_cli import prepare
+from petrihub_cli.images.recipe import find_source
+from petrihub_cli.images.wheel import extensions_wheel
+from petrihub_core.deployment import Deployment
+
+from tests.platform import CACHE
+
+ENGINE = "engine"
+ON_THE_ENGINE = (
+    *("tests/cli/test_engine", "tests/cli/test_images_built", "tests/production/"),
+    "tests/spawner/docker/",
+)
+# those that take longest first, so that both processes end at the same time
+LONGEST = (ENGINE, "portal", "e2e", "authenticators", "spawner")
+
+
+def group_of(nodeid: str) -> str:
+    """What must run in one process: a folder shares what it starts, the engine has its networks."""
+    if nodeid.startswith(ON_THE_ENGINE) or (
+        nodeid.startswith("tests/e2e/") and "[docker" in nodeid
+    ):
+        return ENGINE
+    _, folder, *below = nodeid.partition("::")[0].split("/")
+    return folder if below else nodeid
+
+
+class Groups(LoadScopeScheduling):
+    """Gives a process one group after the other."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Groups:
+    return Groups(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if (group_of(item.nodeid) == ENGINE) != bool(item.get_closest_marker("docker")):
+            if item.nodeid.startswith("tests/cli/test_engine"):
+                continue  # its other tests start nothing
+            raise pytest.UsageError(f"{item.nodeid}: tests/side_by_side.py and its marker differ")
+    if hasattr(config, "workerinput"):
+        order = {name: place for place, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: order.get(group_of(item.nodeid), len(order)))
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Make what both processes use before they start: they would make it at once."""
+    if not session.config.pluginmanager.hasplugin("dsession"):
+        return
+    shared_proxy()
+    shared = Deployment(state=CACHE)
+    shared.logs.mkdir(parents=True, exist_ok=True)
+    prepare.local_environments(shared, print)
+    log = CACHE / "wheel.log"
+    asyncio.run(extensions_wheel(find_source(), ca_bundle=None, log=log, progress=print))
+
+
+def shared_proxy() -> Path:
+    """The folder of the routing proxy that all tests use."""
+    folder = CACHE / "proxy"
+    prepare.install_proxy(folder, CACHE / "proxy-install.log", lambda _: None)
+    return folder
