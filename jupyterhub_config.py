@@ -25,6 +25,7 @@ from petrihub_core.records import new_id
 from petrihub_core.web import PORTAL_PREFIX, static_handlers, template_vars
 from petrihub_core.web import template_paths as frame_templates
 from petrihub_core.web.live import Live
+from petrihub_portal.origins import subdomain_hook
 from petrihub_portal.registration import (
     custom_scopes,
     hub_roles,
@@ -53,6 +54,11 @@ except PetriHubError as exc:
 c.JupyterHub.bind_url = f"{deployment.proxy_url}/"
 if deployment.front.kind != "none":
     c.JupyterHub.public_url = f"{deployment.public_url}/"  # links and cookies are for HTTPS
+if deployment.front.origins:
+    c.JupyterHub.subdomain_host = deployment.public_url
+    c.JupyterHub.subdomain_hook = subdomain_hook
+    # so that a page at somebody's own origin cannot set the hub's sign-in
+    c.JupyterHub.cookie_host_prefix_enabled = True
 if deployment.front.kind == "caddy" or deployment.parts == "apart":
     c.JupyterHub.trusted_downstream_ips = ["127.0.0.1"]  # it says who really asks
 if deployment.front.kind != "none":
@@ -87,6 +93,9 @@ c.JupyterHub.db_kwargs = hub_database_arguments(deployment)
 c.JupyterHub.upgrade_db = True
 c.JupyterHub.cookie_secret_file = str(deployment.secrets / "cookie_secret")
 c.JupyterHub.cleanup_servers = deployment.workspaces.stop_on_exit
+# the parts' tokens are 32 random bytes: a slow hash adds nothing, and each question of the portal
+# would keep the hub's loop busy with it for 10 ms
+c.JupyterHub.trust_user_provided_tokens = True
 
 # -- who may enter
 c.JupyterHub.authenticator_class = "petrihub"
@@ -98,6 +107,7 @@ c.JupyterHub.spawner_class = f"petrihub-{deployment.backend}"
 c.JupyterHub.allow_named_servers = True
 c.JupyterHub.named_server_limit_per_user = workspaces_limit
 c.JupyterHub.redirect_to_server = False
+c.JupyterHub.concurrent_spawn_limit = 0  # ours queues them instead of refusing
 c.Spawner.server_token_scopes = server_token_scopes()
 
 # -- pages

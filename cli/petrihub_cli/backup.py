@@ -1,33 +1,30 @@
 """Copies of both databases and of the keys: made by hand, and by itself before every upgrade.
 
 A copy counts only after it was read back: opened, checked and its rows compared, table by table,
-with what the database held in the same moment. Homes and data of people are not in it.
+with what the database held in the same moment. Homes and data of people are not in it, nor is the
+key with which it is signed.
 """
 
-import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from sqlalchemy import NullPool, create_engine, inspect, text
 from sqlalchemy.engine import URL, make_url
 
-from petrihub_cli import postgres_copy, sqlite_copy
+from petrihub_cli import backup_seal, postgres_copy, sqlite_copy
+from petrihub_cli.backup_seal import IDENTITY, KEYS, SIGNING_KEY, Database, Manifest
 from petrihub_cli.state import CONFIG_NAME
-from petrihub_core.deployment import Deployment, read_deployment
-from petrihub_core.errors import Conflict, NotFound, Refused
+from petrihub_core.deployment import Deployment
+from petrihub_core.errors import NotFound
 
 _CUT_OFF_SECONDS = 24 * 3600
-_MANIFEST = "backup.json"
-_KEYS = "secrets"
-_OURS = ("database_password", "postgres_password")  # belong to the server, not to the data
-_IDENTITY = "deployment-id"  # without it the homes of people are not found
 
 
-def databases(deployment: Deployment) -> dict[str, URL]:
+def databases(deployment: Deployment) -> dict[Database, URL]:
     """Our tables and JupyterHub's, by the name that their copies bear."""
     return {
         "petrihub": make_url(deployment.database_url),
@@ -35,7 +32,8 @@ def databases(deployment: Deployment) -> dict[str, URL]:
     }
 
 
-def _is_sqlite(url: URL) -> bool:
+def is_sqlite(url: URL) -> bool:
+    """Whether this database is one file."""
     return url.get_backend_name() == "sqlite"
 
 
@@ -55,12 +53,14 @@ def back_up(deployment: Deployment, why: str) -> Path:
     try:
         rows = _copy_databases(deployment, fresh)
         _copy_keys(deployment, fresh)
-        about = {
-            "made_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-            "version": version("petrihub"),
-            "rows": rows,
-        }
-        (fresh / _MANIFEST).write_text(json.dumps(about, indent=2) + "\n")
+        about = Manifest(
+            made_at=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+            version=version("petrihub"),
+            revisions={name: _revision(databases(deployment)[name]) for name in rows},
+            rows=rows,
+            files=backup_seal.members(fresh),
+        )
+        backup_seal.seal(fresh, about, deployment.secrets)
         for file in (path for path in fresh.rglob("*") if path.is_file()):
             file.chmod(0o600)
             _to_disk(file)
@@ -80,10 +80,10 @@ def _forget_cut_off(folder: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _copy_databases(deployment: Deployment, folder: Path) -> dict[str, dict[str, int]]:
-    rows = {}
+def _copy_databases(deployment: Deployment, folder: Path) -> dict[Database, dict[str, int]]:
+    rows: dict[Database, dict[str, int]] = {}
     for name, url in databases(deployment).items():
-        if not _is_sqlite(url):
+        if not is_sqlite(url):
             rows[name] = postgres_copy.copy(url, folder / f"{name}.dump")
         elif Path(url.database or "").exists():
             rows[name] = sqlite_copy.copy(Path(url.database or ""), folder / f"{name}.sqlite")
@@ -94,9 +94,21 @@ def _copy_databases(deployment: Deployment, folder: Path) -> dict[str, dict[str,
     return rows
 
 
+def _revision(url: URL) -> str:
+    plain = url.set(drivername="sqlite" if is_sqlite(url) else "postgresql+psycopg")
+    with create_engine(plain, poolclass=NullPool).connect() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return ""
+        return str(connection.scalar(text("SELECT version_num FROM alembic_version")))
+
+
 def _copy_keys(deployment: Deployment, folder: Path) -> None:
-    shutil.copytree(deployment.secrets, folder / _KEYS, dirs_exist_ok=True)
-    for name in (CONFIG_NAME, _IDENTITY):
+    (folder / KEYS).mkdir(mode=0o700)
+    for key in deployment.secrets.glob("[!.]*"):
+        # whoever can read or write backups must not be able to sign one
+        if key.is_file() and key.name != SIGNING_KEY:
+            shutil.copy2(key, folder / KEYS / key.name)
+    for name in (CONFIG_NAME, IDENTITY):
         if (deployment.state / name).exists():
             shutil.copy2(deployment.state / name, folder / name)
 
@@ -107,67 +119,3 @@ def _to_disk(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def restore(backup: Path, state: Path) -> Deployment:
-    """Put `backup` into the fresh state folder `state`; the deployment that lives there now.
-
-    Blocks. The folder may be new, or made by `petrihub init`; its databases must be empty. Its own
-    database passwords stay. Raises `Refused` for what is no backup, `Conflict` if there are tables.
-    """
-    rows = _rows_of(backup)
-    state.mkdir(parents=True, exist_ok=True)
-    if not (state / CONFIG_NAME).exists():
-        shutil.copy2(backup / CONFIG_NAME, state / CONFIG_NAME)
-    deployment = read_deployment(state / CONFIG_NAME)
-    places = databases(deployment)
-    for name in rows:
-        _require_empty(places[name])
-        _require_same_kind(backup, name, places[name])
-    for name, expected in rows.items():
-        if _is_sqlite(places[name]):
-            target = Path(places[name].database or "")
-            sqlite_copy.put_back(backup / f"{name}.sqlite", target, expected)
-        else:
-            postgres_copy.put_back(backup / f"{name}.dump", places[name], expected)
-    for source, target in _kept_keys(backup, deployment):
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        shutil.copy2(source, target)
-    return deployment
-
-
-def _rows_of(backup: Path) -> dict[str, dict[str, int]]:
-    try:
-        rows: dict[str, dict[str, int]] = json.loads((backup / _MANIFEST).read_text())["rows"]
-    except (OSError, ValueError, KeyError) as exc:
-        raise Refused(
-            f"{backup} is not a backup of PetriHub.",
-            hint="Name a folder that `petrihub backup` has made.",
-        ) from exc
-    return rows
-
-
-def _require_empty(url: URL) -> None:
-    full = Path(url.database or "").exists() if _is_sqlite(url) else bool(postgres_copy.tables(url))
-    if full:
-        raise Conflict(
-            f"There are tables already in {url.database}.",
-            hint="A backup is put back into a fresh folder only. Choose another with --state.",
-        )
-
-
-def _require_same_kind(backup: Path, name: str, url: URL) -> None:
-    suffix = ".sqlite" if _is_sqlite(url) else ".dump"
-    if not (backup / f"{name}{suffix}").exists():
-        raise Refused(
-            f"This backup of {name} is not of the same kind of database as {url.database}.",
-            hint="SQLite goes back to SQLite, PostgreSQL to PostgreSQL: see [database].",
-        )
-
-
-def _kept_keys(backup: Path, deployment: Deployment) -> Iterator[tuple[Path, Path]]:
-    for source in sorted((backup / _KEYS).iterdir()):
-        if source.is_file() and source.name not in _OURS:
-            yield source, deployment.secrets / source.name
-    if (backup / _IDENTITY).exists():
-        yield backup / _IDENTITY, deployment.state / _IDENTITY

@@ -261,7 +261,8 @@ async def _only_one(own: EngineFolder) -> AsyncIterator[None]:
 
 async def _start(own: EngineFolder) -> Engine:
     """Start the engine and wait until it answers; Unavailable with its last words if not."""
-    if len(str(own.socket)) > 90:  # the kernel takes 107 letters, and containerd adds its own
+    # the kernel takes 107 letters, and the sockets of containerd below have longer names (tried)
+    if len(str(own.socket)) > 78:
         raise Unavailable(
             f"The folder of the private Docker engine has too long a name: {own.path}",
             hint="Set PETRIHUB_ENGINE_DIR to a shorter one.",

@@ -32,7 +32,7 @@ class Front:
     https_port: int = 443
     http_port: int = 80
     listen: str = ""  # an address of this machine; empty: all
-    subdomains: bool = False  # whether names below the domain lead here too
+    origins: bool = False  # whether names below the domain are people's own origins
     certificate: Path  # PEM: the key, then the chain; kept by the portal
     certificate_port: int  # loopback, for Caddy itself
     certificate_word: str  # unguessable: whoever is on this loopback and knows it gets the key
@@ -61,12 +61,12 @@ def caddy_config(front: Front) -> Json:
                 "servers": {
                     "https": _server(
                         f"{front.listen}:{front.https_port}",
-                        [_known(front, _pages(front)), _refuse()],
+                        [*_known(front, _pages(front), [_workspaces(front)]), _refuse()],
                         tls_connection_policies=[{}],
                     ),
                     "http": _server(
                         f"{front.listen}:{front.http_port}",
-                        [_known(front, _plain(front)), _refuse()],
+                        [*_known(front, _plain(front), [_to_https(front)]), _refuse()],
                     ),
                     "certificate": _server(
                         f"127.0.0.1:{front.certificate_port}", _certificate(front)
@@ -89,13 +89,19 @@ def _server(listen: str, routes: list[Json], **more: Any) -> Json:
     }
 
 
-def _known(front: Front, routes: list[Json]) -> Json:
-    names = [front.domain, f"*.{front.domain}"] if front.subdomains else [front.domain]
-    return {
-        "match": [{"host": names}],
-        "handle": [{"handler": "subroute", "routes": routes}],
-        "terminal": True,
-    }
+def _known(front: Front, site: list[Json], persons: list[Json]) -> list[Json]:
+    """What is answered at the domain, and what at people's own origins below it."""
+    names = [(front.domain, site)]
+    if front.origins:
+        names.append((f"*.{front.domain}", persons))
+    return [
+        {
+            "match": [{"host": [name]}],
+            "handle": [{"handler": "subroute", "routes": routes}],
+            "terminal": True,
+        }
+        for name, routes in names
+    ]
 
 
 def _refuse() -> Json:
@@ -113,17 +119,22 @@ def _pages(front: Front) -> list[Json]:
             ],
             "terminal": True,
         },
-        {
-            "handle": [
-                {
-                    "handler": "reverse_proxy",
-                    "upstreams": [{"dial": front.hub}],
-                    # while the hub restarts, requests wait a moment instead of failing
-                    "load_balancing": {"try_duration": "10s", "try_interval": "250ms"},
-                }
-            ]
-        },
+        _workspaces(front),
     ]
+
+
+def _workspaces(front: Front) -> Json:
+    """The routing proxy; it knows what belongs at which name."""
+    return {
+        "handle": [
+            {
+                "handler": "reverse_proxy",
+                "upstreams": [{"dial": front.hub}],
+                # while the hub restarts, requests wait a moment instead of failing
+                "load_balancing": {"try_duration": "10s", "try_interval": "250ms"},
+            }
+        ]
+    }
 
 
 def _portals(front: Front) -> Json:
@@ -151,7 +162,6 @@ def _portals(front: Front) -> Json:
 
 def _plain(front: Front) -> list[Json]:
     """HTTP: answers to ACME challenges come from the portal, everything else goes to HTTPS."""
-    port = "" if front.https_port == 443 else f":{front.https_port}"
     return [
         {
             "match": [{"path": [f"{_CHALLENGES}*"], "method": ["GET"]}],
@@ -161,18 +171,15 @@ def _plain(front: Front) -> list[Json]:
             ],
             "terminal": True,
         },
-        {
-            "handle": [
-                {
-                    "handler": "static_response",
-                    "status_code": 308,
-                    "headers": {
-                        "Location": [f"https://{{http.request.host}}{port}{{http.request.uri}}"]
-                    },
-                }
-            ]
-        },
+        _to_https(front),
     ]
+
+
+def _to_https(front: Front) -> Json:
+    port = "" if front.https_port == 443 else f":{front.https_port}"
+    where = f"https://{{http.request.host}}{port}{{http.request.uri}}"
+    answer = {"handler": "static_response", "status_code": 308, "headers": {"Location": [where]}}
+    return {"handle": [answer]}
 
 
 def _certificate(front: Front) -> list[Json]:

@@ -39,7 +39,7 @@ def front_of(deployment: Deployment) -> Front:
         https_port=chosen.https_port,
         http_port=chosen.http_port,
         listen=chosen.listen,
-        subdomains=chosen.subdomains,
+        origins=chosen.origins,
         certificate=deployment.certificate_file,
         certificate_port=ports["front"],
         certificate_word=secrets.token_hex(32),

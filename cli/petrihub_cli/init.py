@@ -11,6 +11,7 @@ from string import Template
 from petrihub_cli.engine import SYSTEM_SOCKET
 from petrihub_cli.product import ROOT
 from petrihub_cli.state import CONFIG_NAME, inner_ports, keys, port_is_free, write_privately
+from petrihub_core.addresses import TRUSTED_ONLY
 from petrihub_core.deployment import Deployment, parse_deployment, read_deployment
 from petrihub_core.errors import ConfigError, Conflict
 from petrihub_core.settings.vault import new_key_line
@@ -24,7 +25,7 @@ _SECRETS = ("database_password", "postgres_password", "cookie_secret")
 _POOLS = [IPv4Network(f"10.{number}.0.0/16") for number in range(213, 255)]
 
 
-def init_server(folder: Path, *, domain: str, socket: str) -> str:
+def init_server(folder: Path, *, domain: str, socket: str, subdomains: bool = True) -> str:
     """Make `folder` an installation; what to do next, in words.
 
     Run again it writes what is missing and this version's compose.yaml, and keeps the rest. Raises
@@ -36,7 +37,9 @@ def init_server(folder: Path, *, domain: str, socket: str) -> str:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         deployment = read_deployment(folder / CONFIG_NAME) if again else None
         if deployment is None:
-            deployment = _write_settings(folder, domain, Path(socket or SYSTEM_SOCKET))
+            deployment = _write_settings(
+                folder, domain, Path(socket or SYSTEM_SOCKET), subdomains=subdomains
+            )
         _write_secrets(deployment)
         (folder / _COMPOSE).write_text((_TEMPLATES / _COMPOSE).read_text())
         _hand_over(folder)
@@ -59,7 +62,17 @@ def init_server(folder: Path, *, domain: str, socket: str) -> str:
         f"  cd {folder}\n"
         "  docker-compose up -d\n"
         "  docker-compose exec hub petrihub admin link\n"
-        "Settings: petrihub.toml and .env in that folder; secrets: one file each in secrets/."
+        "Settings: petrihub.toml and .env in that folder; secrets: one file each in secrets/.\n"
+        f"{_about_names(deployment)}"
+    )
+
+
+def _about_names(deployment: Deployment) -> str:
+    if not deployment.front.origins:
+        return TRUSTED_ONLY
+    return (
+        "Each person's workspaces are at a name of their own: "
+        f"*.{deployment.front.domain} needs a DNS record and a certificate."
     )
 
 
@@ -74,7 +87,7 @@ def _is_ours(folder: Path) -> bool:
     )
 
 
-def _write_settings(folder: Path, domain: str, socket: Path) -> Deployment:
+def _write_settings(folder: Path, domain: str, socket: Path, *, subdomains: bool) -> Deployment:
     if not domain:
         raise ConfigError(
             "A server needs the name under which browsers reach it.",
@@ -82,8 +95,9 @@ def _write_settings(folder: Path, domain: str, socket: Path) -> Deployment:
         )
     pool = _free_pool()
     uid, gid = _account()
-    values = {
+    values: dict[str, object] = {
         "domain": domain,
+        "subdomains": "true" if subdomains else "false",
         "socket": str(socket),
         "engine_gid": _group_of(socket),
         "project": f"petrihub-{secrets.token_hex(3)}",

@@ -10,9 +10,14 @@ from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-from petrihub_core.errors import Unavailable
+from petrihub_core.errors import Refused, Unavailable
 
 _COPY = re.compile(rb"COPY public\.(\S+) \(.*\) FROM stdin;\n")
+# an entry of pg_restore --list: number, two ids, then what it is
+_TABLES_ONLY = re.compile(
+    r"\d+; \d+ \d+ (TABLE|TABLE DATA|DEFAULT|INDEX|CONSTRAINT|FK CONSTRAINT|SEQUENCE"
+    r"|SEQUENCE SET|SEQUENCE OWNED BY|TYPE) (public|-) "
+)
 _END = b"\\.\n"
 _TABLES = text("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
 
@@ -48,8 +53,15 @@ def copy(url: URL, target: Path) -> dict[str, int]:
 def put_back(source: Path, url: URL, rows: dict[str, int]) -> None:
     """Fill the empty database at `url` from the dump `source`, which shall hold `rows`.
 
-    One transaction: raises `Unavailable` and leaves it empty if that fails.
+    One transaction: raises `Unavailable` and leaves it empty if that fails, `Refused` if there is
+    more than tables in the dump: what runs by itself could make an administrator later.
     """
+    for entry in _run(url, "pg_restore", "--list", str(source)).splitlines():
+        if not entry.startswith(";") and not _TABLES_ONLY.match(entry):
+            raise Refused(
+                f"The copy {source.name} holds more than tables: {entry[:80]!r}.",
+                hint="Nothing was changed. Take another backup.",
+            )
     _run(
         url,
         *("pg_restore", "--no-owner", "--single-transaction", "--exit-on-error"),
@@ -104,7 +116,7 @@ def _rows_in(dump: Path) -> dict[str, int]:
     return counts if reader.returncode == 0 else {}
 
 
-def _run(url: URL, program: str, *arguments: str) -> None:
+def _run(url: URL, program: str, *arguments: str) -> str:
     named = {
         "PGHOST": url.query.get("host") or url.host,
         "PGPORT": url.port,
@@ -128,6 +140,7 @@ def _run(url: URL, program: str, *arguments: str) -> None:
             f"{program} failed: {done.stderr.strip()[-500:]}",
             hint="Nothing was changed. Correct the cause, then try again.",
         )
+    return done.stdout
 
 
 def _program(name: str) -> str:

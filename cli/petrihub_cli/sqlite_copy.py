@@ -4,7 +4,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from petrihub_core.errors import Unavailable
+from petrihub_core.errors import Refused, Unavailable
 
 
 def copy(source: Path, target: Path) -> dict[str, int]:
@@ -28,13 +28,22 @@ def copy(source: Path, target: Path) -> dict[str, int]:
     return rows
 
 
-def put_back(source: Path, target: Path, rows: dict[str, int]) -> None:
-    """Make the database `target` from the copy `source`, which shall hold `rows`."""
-    _check(source, rows)
-    beside = target.with_name(target.name + ".new")
-    beside.unlink(missing_ok=True)
-    copy(source, beside)
-    beside.rename(target)
+def check_foreign(path: Path, rows: dict[str, int]) -> None:
+    """Raise unless the copy at `path` is whole, holds `rows`, and nothing but tables.
+
+    What runs by itself, such as a trigger, could make an administrator long after it was looked at.
+    """
+    _check(path, rows)
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        found = connection.execute(
+            "SELECT name FROM sqlite_master WHERE type NOT IN ('table', 'index')"
+            " OR sql LIKE 'CREATE VIRTUAL%'"
+        ).fetchone()
+    if found is not None:
+        raise Refused(
+            f"The copy {path.name} holds more than tables: {found[0][:80]!r}.",
+            hint="Nothing was changed. Take another backup.",
+        )
 
 
 def _check(path: Path, expected: dict[str, int]) -> None:

@@ -19,6 +19,7 @@ from petrihub_cli.hub_process import HubProcess
 from petrihub_cli.images.build import build_images
 from petrihub_cli.state import open_state, port_is_free
 from petrihub_cli.upgrade import bring_up_to_date
+from petrihub_core.addresses import TRUSTED_ONLY
 from petrihub_core.deployment import Deployment, read_deployment
 from petrihub_core.errors import ConfigError, Conflict, PetriHubError
 
@@ -92,6 +93,8 @@ async def _prepare(
 
 async def _announce(deployment: Deployment, wishes: Wishes, console: Console) -> None:
     console.print(f"PetriHub is ready: {deployment.public_url}")
+    if deployment.front.kind != "none" and not deployment.front.origins:
+        _sayer(console)(f"{TRUSTED_ONLY} For others: front.subdomains = true")
     to_open = deployment.public_url
     if not await admin_exists(deployment):
         with suppress(Conflict):  # somebody became the first admin in this very moment

@@ -1,10 +1,13 @@
 """Where browsers reach PetriHub: the sections [address] and [front] of `petrihub.toml`."""
 
+import ipaddress
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 _HOST_NAME = r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)?$"
+# said wherever people have no origins of their own
+TRUSTED_ONLY = "All workspaces share the site's own address: for trusted users only."
 _HostName = Annotated[str, Field(min_length=1, pattern=_HOST_NAME)]
 
 
@@ -56,7 +59,12 @@ class FrontSection(Section):
         "", max_length=64, description="Address that the front listens on. Empty: all."
     )
     subdomains: bool = Field(
-        False, description="Whether all names directly below the domain lead here too."
+        True,
+        description=(
+            "Whether each person's workspaces have an origin of their own, a name directly below "
+            "the domain. It needs a wildcard DNS record and a certificate for *.domain. false: "
+            "everything at the domain itself, for trusted users only. Without a front: no effect."
+        ),
     )
     inside: str = Field(
         "",
@@ -73,7 +81,14 @@ class FrontSection(Section):
             raise ValueError(f"kind {self.kind!r} needs a domain")
         if self.https_port == self.http_port:
             raise ValueError("https_port and http_port must differ")
+        if self.origins and _is_numeric(self.domain):
+            raise ValueError("there are no names below a numeric domain: set subdomains = false")
         return self
+
+    @property
+    def origins(self) -> bool:
+        """Whether each person's workspaces have an origin of their own."""
+        return self.kind != "none" and self.subdomains
 
     @property
     def reached_at(self) -> tuple[str, int]:
@@ -82,3 +97,11 @@ class FrontSection(Section):
             host, _, port = self.inside.rpartition(":")
             return host, int(port)
         return self.listen or "127.0.0.1", self.https_port
+
+
+def _is_numeric(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

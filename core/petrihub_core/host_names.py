@@ -1,7 +1,9 @@
 """By which names browsers may reach this deployment.
 
 A page elsewhere that re-resolves its own name to our address (DNS rebinding) sends that name as
-Host. Whoever listens for browsers asks here, and answers such a request with 400.
+Host. Whoever listens for browsers asks here, and answers such a request with 400. Where each
+person has an origin of their own, the names directly below the domain are theirs: the routing
+proxy alone answers them, and only with their workspaces.
 """
 
 import ipaddress
@@ -20,13 +22,16 @@ class HostNames:
         front, address = deployment.front, deployment.address
         machine = (socket.gethostname(), socket.getfqdn())
         named = ("localhost", address.host, front.domain, *address.names, *machine)
-        self._names = frozenset(name.lower() for name in named if name)
-        self._below = f".{front.domain}" if front.domain and front.subdomains else ""
+        self._below = f".{front.domain}" if front.origins else ""
+        known = {name.lower() for name in named if name}
+        # a name below the domain is a person's, also if this machine is called so
+        self._names = {name for name in known if not self._is_below(name)}
+        self._site = deployment.public_url
 
     def knows(self, host: str) -> bool:
-        """Whether the value of a Host header names this deployment."""
+        """Whether the value of a Host header names the site itself."""
         name = _without_port(host.lower())
-        if name in self._names or (self._below and name.endswith(self._below)):
+        if name in self._names:
             return True
         try:
             ipaddress.ip_address(name)
@@ -34,9 +39,12 @@ class HostNames:
             return False
         return True
 
+    def _is_below(self, name: str) -> bool:
+        return bool(self._below) and name.endswith(self._below)
+
     def for_the_proxy(self) -> str:
         """The same as JSON, for deploy/proxy/known-names.cjs."""
-        return json.dumps({"names": sorted(self._names), "below": self._below})
+        return json.dumps({"names": sorted(self._names), "below": self._below, "site": self._site})
 
 
 def _without_port(host: str) -> str:

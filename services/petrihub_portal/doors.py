@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 
+from petrihub_core.deployment import Deployment
 from petrihub_core.errors import Conflict, NotFound, Unsupported
 from petrihub_core.logs import get_logger
 from petrihub_portal.hub import Hub
+from petrihub_portal.origins import origin_of
 from petrihub_portal.registration import WORK_SCOPE
 
 log = get_logger(__name__)
@@ -47,8 +49,8 @@ class Place:
         return f"{self.owner}/{self.workspace}"
 
     @property
-    def url(self) -> str:
-        """Where it is opened, as a path of this site."""
+    def path(self) -> str:
+        """Where it is opened; at this site it leads on to its owner's origin."""
         return f"/user/{quote(self.owner, safe='')}/{quote(self.workspace, safe='')}/"
 
 
@@ -63,14 +65,14 @@ class Inside:
 
 
 class Doors:
-    """Speaks with the hub and with workspaces, both through their own addresses.
+    """Speaks with the hub, and with workspaces through the routing proxy."""
 
-    `site` is the address of the routing proxy as this process reaches it.
-    """
-
-    def __init__(self, hub: Hub, site: str) -> None:
+    def __init__(self, hub: Hub, deployment: Deployment) -> None:
         self._hub = hub
-        self._client = httpx.AsyncClient(base_url=site, trust_env=False, timeout=_ANSWER)
+        self._deployment = deployment
+        self._client = httpx.AsyncClient(
+            base_url=deployment.proxy_url, trust_env=False, timeout=_ANSWER
+        )
         self._tokens: dict[Place, tuple[float, str]] = {}
         self._locks: dict[Place, asyncio.Lock] = {}
 
@@ -172,14 +174,19 @@ class Doors:
         try:
             return await self._client.request(
                 method,
-                f"{place.url}petrihub/api/{what}",
-                headers={"Authorization": f"token {await self._token(place)}"},
+                f"{place.path}petrihub/api/{what}",
+                headers={"Authorization": f"token {await self._token(place)}", **self._at(place)},
                 json={} if method == "POST" else None,
             )
         except httpx.HTTPError as exc:
             # bounded by the workspace's own round: it asks the hub every twenty seconds
             log.warning("a workspace does not answer", place=place.server, why=repr(exc)[:200])
             return None
+
+    def _at(self, place: Place) -> dict[str, str]:
+        """By this the proxy tells people's own origins apart."""
+        origin = urlsplit(origin_of(self._deployment, place.owner)).netloc
+        return {"Host": origin} if origin else {}
 
     async def _ready(self, place: Place) -> bool:
         try:

@@ -15,11 +15,14 @@ import docker
 import httpx
 import tomlkit
 from tornado.httpclient import HTTPRequest
+from tornado.netutil import DefaultExecutorResolver, OverrideResolver
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from petrihub_core.deployment import Deployment, read_deployment
+from petrihub_portal.origins import origin_of
 
 from tests.platform import PASSWORD, free_port, petrihub
+from tests.portal.fronted import OWN_DOMAIN, ToThisMachine
 
 PORTAL = "/services/portal/"
 PARTS = ("hub", "proxy", "portal-1", "portal-2", "postgres", "caddy")
@@ -41,13 +44,19 @@ class Server:
     def url(self) -> str:
         return self.deployment.public_url
 
+    def browser(self, **more: Any) -> httpx.Client:
+        """A browser without a screen, to which the domain and the names below it lead here."""
+        return httpx.Client(
+            base_url=self.url, transport=ToThisMachine(), **{"timeout": 30.0, **more}
+        )
+
     @property
     def engine(self) -> Any:
         return docker.APIClient(base_url=f"unix://{self.socket}", version="auto", timeout=60)
 
     def init(self) -> None:
         """`petrihub init`; run again it keeps what is there."""
-        command = petrihub("init", self.folder, "--domain", "localhost", "--socket", self.socket)
+        command = petrihub("init", self.folder, "--domain", OWN_DOMAIN, "--socket", self.socket)
         subprocess.run(command, check=True)
 
     def choose_ports(self) -> None:
@@ -57,6 +66,12 @@ class Server:
         settings["front"]["https_port"] = free_port()  # type: ignore[index]
         settings["front"]["http_port"] = free_port()  # type: ignore[index]
         file.write_text(tomlkit.dumps(settings))
+
+    def look_often(self) -> None:
+        """Health is looked at every 2 s here, so that tests need not wait for the next look."""
+        often = {"healthcheck": {"interval": "2s"}}
+        override = json.dumps({"services": dict.fromkeys(PARTS, often)})
+        (self.folder / "compose.override.yaml").write_text(override)
 
     def build(self) -> None:
         bundle = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -124,13 +139,7 @@ class Worker:
     kernel: str = ""
 
     def __post_init__(self) -> None:
-        self.client = httpx.Client(
-            base_url=self.server.url,
-            verify=False,  # the first certificate is self-signed
-            follow_redirects=True,
-            timeout=30,
-            trust_env=False,
-        )
+        self.client = self.server.browser(follow_redirects=True)
 
     def redeem(self, link: str) -> None:
         """Become the first administrator, as the page of the link does."""
@@ -163,7 +172,8 @@ class Worker:
 
     @property
     def root(self) -> str:
-        return f"/user/{self.name}/study"
+        """The workspace, at this person's own origin."""
+        return f"{origin_of(self.server.deployment, self.name)}/user/{self.name}/study"
 
     def start_workspace(self) -> None:
         """By the form of the hub's own start page; then wait for it."""
@@ -178,7 +188,7 @@ class Worker:
     def lab_opens(self) -> bool:
         """Whether JupyterLab's page comes; its sign-in gives the cookies of the workspace."""
         page = self.client.get(f"{self.root}/lab")
-        return page.status_code == 200 and page.url.path == f"{self.root}/lab"
+        return page.status_code == 200 and str(page.url).startswith(f"{self.root}/lab")
 
     def lab_answers(self) -> bool:
         """Whether the workspace answers, without another sign-in."""
@@ -190,32 +200,34 @@ class Worker:
 
     def send(self, method: str, path: str, body: object) -> Any:
         """A call of the workspace's own API with this browser's cookies."""
-        xsrf = self._cookie("_xsrf", f"{self.root}/")
+        xsrf = re.search(r"(?:^|; )_xsrf=([^;]*)", self._cookies())
+        assert xsrf
         answer = self.client.request(
-            method, f"{self.root}/{path}", json=body, headers={"X-XSRFToken": xsrf}
+            method, f"{self.root}/{path}", json=body, headers={"X-XSRFToken": xsrf[1]}
         )
         assert answer.is_success, answer.text
         return answer.json()
 
-    def _cookie(self, name: str, path: str) -> str:
-        values = [c.value for c in self.client.cookies.jar if (c.name, c.path) == (name, path)]
-        assert values, [(c.name, c.path) for c in self.client.cookies.jar]
-        return values[0] or ""
+    def _cookies(self) -> str:
+        """As a browser sends them to the workspace."""
+        request = self.client.build_request("GET", f"{self.root}/")
+        self.client.cookies.set_cookie_header(request)
+        return request.headers["Cookie"]
 
     def start_kernel(self) -> None:
         self.kernel = self.send("POST", "api/kernels", {"name": "python3"})["id"]
 
     async def connect(self) -> WebSocketClientConnection:
         """A websocket to the kernel, as JupyterLab keeps one."""
-        url = f"{self.server.url}{self.root}/api/kernels/{self.kernel}/channels"
-        request = self.client.build_request("GET", url)
-        self.client.cookies.set_cookie_header(request)
+        url = urlsplit(f"{self.root}/api/kernels/{self.kernel}/channels")
+        origin = f"{url.scheme}://{url.netloc}"
         return await websocket_connect(
             HTTPRequest(
-                url.replace("https:", "wss:"),
-                headers={"Cookie": request.headers["Cookie"], "Origin": self.server.url},
+                url._replace(scheme="wss").geturl(),
+                headers={"Cookie": self._cookies(), "Origin": origin},
                 validate_cert=False,
-            )
+            ),
+            resolver=OverrideResolver(DefaultExecutorResolver(), {url.hostname: "127.0.0.1"}),
         )
 
     async def run(self, socket: WebSocketClientConnection, code: str) -> str:

@@ -34,6 +34,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     made = Server(tmp_path_factory.mktemp("server") / "petrihub", socket)
     made.init()
     made.choose_ports()
+    made.look_often()
     made.build()
     try:
         made.compose("up", "-d")
@@ -51,7 +52,8 @@ def say(words: str) -> None:
 
 def answers(server: Server) -> bool:
     try:
-        return httpx.get(f"{server.url}/hub/health", verify=False).status_code == 200
+        with server.browser() as browser:
+            return browser.get("/hub/health").status_code == 200
     except httpx.TransportError:
         return False
 
@@ -130,10 +132,23 @@ def test_no_secret_is_in_a_container_s_description_or_log(server: Server) -> Non
 
 def test_the_doors_say_what_they_should(server: Server) -> None:
     front = server.deployment.front
-    plain = httpx.get(f"http://localhost:{front.http_port}/hub/login")
+    browser = server.browser()
+    plain = browser.get(f"http://{front.domain}:{front.http_port}/hub/login")
     assert (plain.status_code, plain.headers["location"]) == (308, f"{server.url}/hub/login")
-    strange = httpx.get(f"{server.url}/", headers={"Host": "evil.example"}, verify=False)
+    strange = browser.get("/", headers={"Host": "evil.example"})
     assert strange.status_code == 400
+
+
+def test_each_person_s_origin_has_their_workspaces_and_nothing_else(
+    server: Server, ada: Worker
+) -> None:
+    assert ada.lab_answers()
+    here = ada.root.removesuffix("/user/ada/study")
+    assert here.startswith(f"https://ada.{server.deployment.front.domain}:")
+    led = server.browser().get(f"{here}/hub/login")
+    assert (led.status_code, led.headers["location"]) == (302, f"{server.url}/hub/login")
+    at_the_site = server.browser().get("/user/ada/study/api/status", follow_redirects=False)
+    assert at_the_site.status_code == 302
 
 
 @pytest.mark.parametrize("part", ["portal-1", "portal-2", "proxy", "caddy", "postgres", "hub"])
@@ -175,9 +190,7 @@ def test_a_restarted_database_under_load_is_an_error_of_seconds(
 
     def ask() -> None:
         nonlocal right
-        with httpx.Client(
-            base_url=server.url, cookies=ada.client.cookies, verify=False, timeout=20
-        ) as client:
+        with server.browser(cookies=ada.client.cookies, timeout=20) as client:
             while not stop.is_set():
                 try:
                     code = client.get(f"{PORTAL}api/v1/me").status_code
