@@ -4,15 +4,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from statistics import median
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from petrihub_core import feed
+from petrihub_core import audit, feed
 from petrihub_core.database import Database
 from petrihub_core.records import Document, IntentRow, Person, now
 
 OPEN, DONE, FAILED = "open", "done", "failed"
 START, STOP = "start", "stop"
 RESTART = "restart"  # the portal stops and starts again; its start and its stop have their own
+WAIT = "wait"  # a start that waits for its turn; when that comes, its START takes over
 GIVEN_UP = "The start was given up."  # the reason of a start that somebody cancelled
 ENDED = "ended"  # a workspace that was ready ended by itself: written after the fact
 _REASON_LIMIT = 2000
@@ -32,6 +34,14 @@ class Effect:
     size: str = ""
 
 
+@dataclass(frozen=True)
+class Asked:
+    """By whom an effect was asked for, and on what, as the audit trail names them."""
+
+    by: str
+    target: str
+
+
 class Intents:
     """The intents of one deployment; `boot` names this life of the hub process."""
 
@@ -39,12 +49,45 @@ class Intents:
         self._database = database
         self.boot = boot
 
-    async def begin(self, effect: Effect, *, deadline_s: float) -> IntentRow:
-        """Write the intent down; it is committed when this returns."""
+    async def begin(
+        self, effect: Effect, *, deadline_s: float, asked: Asked | None = None
+    ) -> IntentRow:
+        """Write the intent down, and who asked for it; it is committed when this returns.
+
+        A start whose turn has come takes over from its wait.
+        """
         row = self._row(effect, deadline_s=deadline_s)
         async with self._database.session() as session:
             session.add(row)
+            await _end_wait(session, effect, DONE)
+            if asked is not None:
+                action = f"workspace.{effect.kind}"
+                detail = {"profile": effect.profile, "size": effect.size}
+                await audit.record(
+                    session, actor=asked.by, action=action, target=asked.target, detail=detail
+                )
         return row
+
+    async def wait(self, effect: Effect, *, deadline_s: float) -> IntentRow:
+        """Write down that a start waits for its turn.
+
+        One that waited in an earlier life of the hub keeps its place.
+        """
+        row = self._row(effect, deadline_s=deadline_s)
+        async with self._database.session() as session:
+            found = await session.scalar(_waits_of(effect.workspace))
+            if found is None:
+                session.add(row)
+                return row
+            found.boot = self.boot
+            return found
+
+    async def leave_line(self, workspace: str) -> None:
+        """Somebody gave up the start of this workspace while it waited for its turn."""
+        async with self._database.session() as session:
+            row = await session.scalar(_waits_of(workspace))
+            if row is not None:
+                row.state, row.reason, row.ended_at = FAILED, GIVEN_UP, now()
 
     def _row(self, effect: Effect, *, deadline_s: float) -> IntentRow:
         started = now()
@@ -97,6 +140,7 @@ class Intents:
         row.state, row.reason, row.ended_at = FAILED, reason[:_REASON_LIMIT], row.started_at
         async with self._database.session() as session:
             session.add(row)
+            await _end_wait(session, effect, FAILED)
             if await session.get(Person, row.owner) is not None:
                 await feed.tell(session, row.owner, line)
 
@@ -105,7 +149,7 @@ class Intents:
         async with self._database.session() as session:
             return await session.scalar(
                 select(IntentRow)
-                .where(IntentRow.workspace == workspace, IntentRow.kind != RESTART)
+                .where(IntentRow.workspace == workspace, IntentRow.kind.not_in((RESTART, WAIT)))
                 .order_by(IntentRow.started_at.desc())
                 .limit(1)
             )
@@ -122,6 +166,10 @@ class Intents:
     async def open_restarts(self) -> list[IntentRow]:
         """Every restart that the portal began and has not ended, oldest first."""
         return await self._open(RESTART)
+
+    async def open_waits(self) -> list[IntentRow]:
+        """Every start that waits for its turn, or did when the hub ended, oldest first."""
+        return await self._open(WAIT)
 
     async def _open(self, *kinds: str) -> list[IntentRow]:
         async with self._database.session() as session:
@@ -148,3 +196,15 @@ class Intents:
             )
             seconds = [(ended - begun).total_seconds() for begun, ended in rows if ended]
         return median(seconds) if seconds else None
+
+
+def _waits_of(workspace: str) -> Select[IntentRow]:
+    return select(IntentRow).where(
+        IntentRow.workspace == workspace, IntentRow.kind == WAIT, IntentRow.state == OPEN
+    )
+
+
+async def _end_wait(session: AsyncSession, effect: Effect, state: str) -> None:
+    if effect.kind == START:
+        for row in await session.scalars(_waits_of(effect.workspace)):
+            row.state, row.ended_at = state, now()

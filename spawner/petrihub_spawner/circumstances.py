@@ -9,19 +9,24 @@ from petrihub_core.images import allowed_images
 from petrihub_core.menu import Offered, offered_to
 from petrihub_core.people import by_username
 from petrihub_core.records import Person, WorkspaceImage
-from petrihub_core.settings.pages import MaintenanceSettings, SiteSettings
+from petrihub_core.settings.pages import LimitsSettings, MaintenanceSettings, SiteSettings
 from petrihub_spawner.foundation import Foundation, foundation
+from petrihub_spawner.turns import usual_room
 
 
 @dataclass(frozen=True, kw_only=True)
 class Circumstances:
-    """What one person may start now. `contact` is whom to ask; empty: nobody is named."""
+    """What one person may start now. `contact` is whom to ask; empty: nobody is named.
+
+    `starts_at_once` is how many starts, of everybody, may run at the same time.
+    """
 
     person: Person
     offered: Offered
     images: dict[str, WorkspaceImage]
     maintenance: MaintenanceSettings
     contact: str
+    starts_at_once: int
 
 
 def unknown_person(username: str) -> NotAllowed:
@@ -39,12 +44,14 @@ async def circumstances_of(foundation: Foundation, username: str) -> Circumstanc
         person = await by_username(session, username)
         if person is None:
             raise unknown_person(username)
+        limits = await settings.read(session, LimitsSettings)
         return Circumstances(
             person=person,
             offered=await offered_to(session, deployment, person.id),
             images={} if deployment.backend == "local" else await allowed_images(session),
             maintenance=await settings.read(session, MaintenanceSettings),
             contact=(await settings.read(session, SiteSettings)).contact,
+            starts_at_once=limits.starts_at_once or usual_room(),
         )
 
 

@@ -1,11 +1,10 @@
 """What is written down, and told to the owner, about starts, stops and ends of workspaces."""
 
-import asyncio
 from dataclasses import replace
 
 from petrihub_core.errors import PetriHubError
 from petrihub_core.feed import Kind, Line
-from petrihub_core.intents import DONE, ENDED, GIVEN_UP, START, Effect, Intents
+from petrihub_core.intents import DONE, ENDED, START, WAIT, Effect, Intents
 from petrihub_core.records import new_id
 from petrihub_core.web import PORTAL_PREFIX
 from petrihub_spawner.choices import Choices
@@ -34,6 +33,15 @@ def start_of(pod: WorkspacePod, choices: Choices) -> Effect:
     return replace(effect_on(pod.ref, START, choices), plan=encode(pod))
 
 
+def wait_of(ref: PodRef, user: str, title: str, choices: Choices) -> Effect:
+    """The wait of a start for its turn, with what is needed to ask for it again."""
+    return replace(
+        effect_on(ref, WAIT, choices),
+        external={"user": user, "server": ref.workspace, "title": title},
+        plan={"options": choices.options()},
+    )
+
+
 def start_failed(title: str, reason: str, key: str) -> Line:
     """The start of the workspace `title` failed; `key` names this one start."""
     return Line(
@@ -56,10 +64,7 @@ def restart_failed(title: str, reason: str, key: str) -> Line:
 
 
 async def note_failed(intents: Intents, title: str, intent_id: str, error: BaseException) -> None:
-    """A start that was begun has failed; who cancelled it need not be told."""
-    if isinstance(error, asyncio.CancelledError):
-        await intents.fail(intent_id, GIVEN_UP)
-        return
+    """A start that was begun has failed."""
     if isinstance(error, PetriHubError):
         reason = error.jupyterhub_message
     else:

@@ -31,16 +31,30 @@ class Progress:
     """The events of one start; any number of readers, each sees all from the beginning."""
 
     def __init__(self) -> None:
-        self._events: list[Event] = []
+        self._events: list[tuple[int, Event]] = []  # numbered: the last place in line replaces
+        self._said = 0
         self.ended = False
         self._changed = asyncio.Event()
         self._estimate: float | None = None
+        self._waited = 0.0
         self.stage = Stage.QUEUED
 
     def queued(self, estimate: float | None) -> None:
         """The start was asked for; it usually takes `estimate` seconds."""
         self._estimate = estimate
         self._say(Stage.QUEUED, f"Waiting for its turn{self._usually()}")
+
+    def in_line(self, place: int, length: int) -> None:
+        """Others come first: this is the place among all that wait."""
+        words = f"Waiting for its turn: place {place} of {length}"
+        event = {"progress": _PERCENT[Stage.QUEUED], "message": words, "stage": str(Stage.QUEUED)}
+        if self._events and "place" in self._events[-1][1]:
+            self._events.pop()
+        self._add({**event, "place": place, "waiting": length})
+
+    def called(self, estimate: float | None, waited: float) -> None:
+        """Its turn came after `waited` seconds; from here it usually takes `estimate` seconds."""
+        self._estimate, self._waited = estimate, waited
 
     def step(self, name: str) -> None:
         """The runner comes to this step."""
@@ -70,12 +84,12 @@ class Progress:
         seen = 0
         while True:
             changed = self._changed
-            while seen < len(self._events):
-                seen += 1
-                yield dict(self._events[seen - 1])
-            if self.ended:
+            for number, event in [each for each in self._events if each[0] > seen]:
+                seen = number
+                yield dict(event)
+            if self.ended and seen == self._said:
                 return
-            if seen == len(self._events):
+            if seen == self._said:
                 await changed.wait()
 
     def _usually(self) -> str:
@@ -87,13 +101,14 @@ class Progress:
         self.stage = stage
         event: Event = {"progress": _PERCENT[stage], "message": message, "stage": str(stage)}
         if self._estimate is not None:
-            event["estimate_seconds"] = round(self._estimate, 1)
-        last = self._events[-1]["progress"] if self._events else 0
+            event["estimate_seconds"] = round(self._waited + self._estimate, 1)
+        last = self._events[-1][1]["progress"] if self._events else 0
         event["progress"] = max(_PERCENT[stage], last + 5 if last >= _PERCENT[stage] else 0)
         self._add(event)
 
     def _add(self, event: Event) -> None:
-        self._events.append(event)
+        self._said += 1
+        self._events.append((self._said, event))
         self._wake()
 
     def _end(self) -> None:

@@ -8,6 +8,7 @@ import asyncio
 import os
 import signal
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from sqlalchemy import select
 
@@ -24,6 +25,8 @@ from petrihub_spawner.hub_servers import HubServers, Server
 from petrihub_spawner.pod.model import PodRef
 from petrihub_spawner.restarts import Restarts
 from petrihub_spawner.runner import Found, Runner, Silent
+from petrihub_spawner.waits import Waits
+from petrihub_spawner.workspace_log import bound_all
 
 EVERY = 60  # seconds between two rounds when nothing is pending
 SOON = 5  # seconds when something is
@@ -55,6 +58,7 @@ class _Scene:
 
     outside: dict[str, list[Found]]
     intents: list[IntentRow]
+    waits: list[IntentRow]
     hub: dict[str, Server]
 
 
@@ -66,6 +70,7 @@ class Reconciler:
         self._runner = runner
         self._hub = hub
         self._restarts = Restarts(foundation.intents, hub)
+        self._waits = Waits(foundation.intents, hub)
         self._began = now()
 
     async def once(self) -> Round:
@@ -87,7 +92,8 @@ class Reconciler:
             if key not in settled and key not in scene.hub:
                 await self._remove_orphans(key, objects, done)
         await self._restarts.go_on(scene.hub)
-        done.waiting.extend(self._restarts.waiting)
+        await self._waits.go_on(scene.waits, scene.hub)
+        done.waiting.extend([*self._restarts.waiting, *self._waits.waiting])
         await beat(self._foundation.database, RECONCILER)
         return done
 
@@ -119,8 +125,9 @@ class Reconciler:
         for row in intents:
             if row.boot != self._foundation.intents.boot and row.started_at > self._began:
                 raise OutOfDate("A later hub is at work.", hint="This reconciler ends.")
+        waits = await self._foundation.intents.open_waits()
         hub = await self._hub.active(await self._person_ids())
-        return _Scene(outside, intents, hub)
+        return _Scene(outside, intents, waits, hub)
 
     async def _find(self) -> list[Found]:
         try:
@@ -217,6 +224,7 @@ async def run_forever(deployment: Deployment) -> None:
     silent_since = None
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
+    logs = asyncio.create_task(keep_logs_bounded(deployment.logs))
     for number in (signal.SIGINT, signal.SIGTERM):
         # set here, since a hub that was started in the background passes on an ignored Ctrl-C
         loop.add_signal_handler(number, task.cancel if task else loop.stop)
@@ -233,8 +241,19 @@ async def run_forever(deployment: Deployment) -> None:
     except asyncio.CancelledError:
         log.info("asked to end")
     finally:
+        logs.cancel()
         await hub.close()
         await foundation.database.close()
+
+
+async def keep_logs_bounded(folder: Path) -> None:
+    """Cut what grows too long, every second, so that a noisy workspace cannot fill the disk."""
+    while True:
+        try:
+            await asyncio.to_thread(bound_all, folder)
+        except OSError as exc:
+            log.warning("the logs cannot be cut", reason=str(exc))
+        await asyncio.sleep(1)
 
 
 async def _sleep_beside(hub_process: int, seconds: int) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 _LIMIT = 10 * 2**20  # bytes at which a log is cut
 _KEPT = 2**20  # bytes that stay when it is cut
+_HUB_LIMIT, _HUB_KEPT = 100 * 2**20, 20 * 2**20
 _TAIL_BYTES = 16 * 1024
 _TAIL_LINES = 60
 
@@ -40,17 +41,28 @@ class WorkspaceLog:
 
     def bound(self) -> None:
         """Cut the log to its end if it has grown over its limit."""
-        try:
-            with self.path.open("r+b") as file:
-                file.seek(0, os.SEEK_END)
-                if file.tell() <= _LIMIT:
-                    return
-                file.seek(-_KEPT, os.SEEK_END)
-                kept = file.read()
-                # the writer appends, so after the cut it goes on at the new end; what it writes
-                # between these two calls may come before the kept part
-                file.truncate(0)
-                file.seek(0)
-                file.write(b"[the beginning was cut off]\n" + kept)
-        except FileNotFoundError:
-            return
+        _bound(self.path, _LIMIT, _KEPT)
+
+
+def bound_all(folder: Path) -> None:
+    """Cut every log of this folder that has grown over its limit: the hub's, the workspaces'."""
+    _bound(folder / "hub.log", _HUB_LIMIT, _HUB_KEPT)
+    for path in (folder / "workspaces").glob("*.log"):
+        _bound(path, _LIMIT, _KEPT)
+
+
+def _bound(path: Path, limit: int, kept: int) -> None:
+    try:
+        with path.open("r+b") as file:
+            file.seek(0, os.SEEK_END)
+            if file.tell() <= limit:
+                return
+            file.seek(-kept, os.SEEK_END)
+            end = file.read(kept)  # not to the end: it may grow faster than it is read
+            # the writer appends, so after the cut it goes on at the new end; what it writes
+            # between these two calls may come before the kept part
+            file.truncate(0)
+            file.seek(0)
+            file.write(b"[the beginning was cut off]\n" + end)
+    except FileNotFoundError:
+        return

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -63,6 +64,13 @@ class Door(BaseHTTPRequestHandler):
     def on_exit(self, code):
         threading.Timer(0.1, os._exit, [int(code)]).start()
 
+    def on_flood(self, mib):
+        """Fill the log as fast as it goes."""
+        for _ in range(int(mib) * 2**10):
+            os.write(
+                1, b"a line of a hundred letters and more, all of them of no use to anybody\n" * 15
+            )
+
     def on_eat(self, mib):
         threading.Timer(0.1, lambda: HELD.append(b"x" * int(mib) * 2**20)).start()
 
@@ -103,6 +111,11 @@ def main():
         sys.exit(1)
     if mode == "deaf":
         threading.Event().wait()
+    if mode == "held":
+        # until the file `go` beside it names its owner, or everybody
+        go = beside.with_name("go")
+        while not {"everybody", os.environ["JUPYTERHUB_USER"]} & set(go.read_text().split()):
+            time.sleep(0.05)
     if mode == "eater":
         held = [bytearray(os.urandom(1) * 2**20 * 64) for _ in range(64)]
         print(len(held))

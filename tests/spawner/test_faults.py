@@ -4,7 +4,13 @@ import psutil
 import pytest
 
 from petrihub_spawner.contract import ask, until
-from petrihub_spawner.runner import Look
+
+from tests.spawner.killed_hub import (
+    killed_beside_a_workspace,
+    killed_during_a_start,
+    killed_during_a_stop,
+    look,
+)
 
 STARTS = [
     "start.begun",
@@ -19,75 +25,18 @@ STARTS = [
 STOPS = ["stop.begun", "stop.end.unrecorded", "stop.end", "stop.ended", "stop.finished"]
 
 
-async def look(hub) -> Look:
-    """The one workspace that there is outside, as somebody sees it who has just come."""
-    runner = hub.runner()
-    found = await runner.find()
-    assert len({item.ref for item in found}) == 1
-    return await runner.look(found[0].ref)
-
-
-async def assert_in_order(hub) -> None:
-    """Hub and outside agree, no intent is open, and the workspace can be started and reached."""
-    await hub.settled()
-    server = await hub.server("ada", "study")
-    found = await hub.runner().find()
-    assert bool(server) == bool(found)
-    assert await hub.foundation.intents.open_intents() == []
-    if not server:
-        await hub.ready("ada", "study")
-    seen = await look(hub)
-    assert seen.running
-    assert await ask(seen.address, "api")
-    # never two: all that is outside belongs to one start
-    assert len({item.intent for item in await hub.runner().find()}) == 1
-
-
 @pytest.mark.parametrize("place", STARTS)
 async def test_a_hub_killed_during_a_start(idle_hub, place):
-    hub = idle_hub
-    await hub.start(failpoint=place)
-    await hub.begin("ada", "study")
-    await hub.died()
-    await hub.start()
-    await hub.settled()
-    await hub.reconcile()
-    await assert_in_order(hub)
+    await killed_during_a_start(idle_hub, place)
 
 
 @pytest.mark.parametrize("place", STOPS)
 async def test_a_hub_killed_during_a_stop(idle_hub, place):
-    hub = idle_hub
-    await hub.start(failpoint=place)
-    await hub.ready("ada", "study")
-    await hub.begin_stop("ada", "study")
-    await hub.died()
-    await hub.start()
-    await hub.settled()
-    await hub.reconcile()
-    assert await hub.runner().find() == []
-    assert await hub.server("ada", "study") == {}
-    await assert_in_order(hub)
+    await killed_during_a_stop(idle_hub, place)
 
 
 async def test_a_killed_hub_does_not_hurt_a_running_workspace(hub):
-    await hub.ready("ada", "study")
-    before = await look(hub)
-    token = before.environment["JUPYTERHUB_API_TOKEN"]
-    await hub.kill()
-    assert await ask(before.address, "api")
-    await hub.start()
-    await hub.settled()
-    assert (await hub.server("ada", "study"))["ready"]
-    assert (await look(hub)).address == before.address
-    done = await hub.reconcile()
-    assert not any(vars(done).values())
-    assert await ask(before.address, "api")
-    # a stop by the later hub still takes the token back
-    assert (await hub.as_workspace(token)).status_code == 200
-    await hub.stop("ada", "study")
-    assert await hub.runner().find() == []
-    assert (await hub.as_workspace(token)).status_code == 403
+    await killed_beside_a_workspace(hub)
 
 
 async def test_what_the_hub_does_not_know_is_removed_and_strangers_are_left_alone(hub, local_bench):

@@ -18,6 +18,10 @@ class DockerWorkspaceSpawner(WorkspaceSteps, DockerSpawner):  # type: ignore[mis
     What DockerSpawner's own settings would change comes from petrihub.toml instead.
     """
 
+    # DockerSpawner would keep the container for the next start and, for that, its token valid; each
+    # start of ours makes both anew, so JupyterHub revokes the token at each stop
+    will_resume = False
+
     def listen_at(self) -> int:
         """The port inside the container, where all addresses are its own."""
         self.ip = "0.0.0.0"  # noqa: S104 - inside the container's own network

@@ -15,6 +15,7 @@ USER = "1000:1000"
 _LOG = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}}
 _OOM_SCORE = 500  # the kernel ends user code before hub, proxy and database
 _SHARED_MEMORY_LIMIT = 2**30
+_CPU_SHARES = 256  # for each processor; hub and database have 1024, and so come first
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ def hardened(pod: WorkspacePod, container: Container) -> Body:
         "MemorySwap": limits.memory_bytes,
         "CpuPeriod": 100_000,
         "CpuQuota": int(limits.cpu * 100_000),
+        "CpuShares": max(2, int(limits.cpu * _CPU_SHARES)),
         "PidsLimit": limits.pids,
         "ShmSize": min(limits.memory_bytes // 4, _SHARED_MEMORY_LIMIT),
         "OomScoreAdj": _OOM_SCORE,

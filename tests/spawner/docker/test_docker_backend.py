@@ -5,6 +5,7 @@ import contextlib
 import json
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 
 import docker
 import pytest
@@ -185,3 +186,13 @@ async def test_nothing_secret_is_in_what_a_start_leaves_behind(docker_bench):
     error = await failure(docker_bench, pod)
     log = await docker_bench.runner.log_tail(pod.ref)
     assert "a-token" not in json.dumps([error.message, error.hint, error.log, log])
+
+
+async def test_a_flooded_log_is_bounded_on_the_disk(docker_bench, client):
+    pod = docker_bench.pod("ada", "study")
+    address = await started(docker_bench, pod)
+    await ask(address, "flood", mib=48)
+    log = Path(client.inspect_container(pod.name)["LogPath"])
+    kept = sum(path.stat().st_size for path in log.parent.glob(f"{log.name}*"))
+    assert 2**20 < kept < 25 * 2**20
+    assert "of no use to anybody" in await docker_bench.runner.log_tail(pod.ref)

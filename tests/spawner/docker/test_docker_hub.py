@@ -4,6 +4,13 @@ import pytest
 
 from petrihub_spawner.contract import ask
 
+from tests.spawner.killed_hub import (
+    killed_beside_a_workspace,
+    killed_during_a_start,
+    killed_during_a_stop,
+    look,
+)
+
 pytestmark = pytest.mark.docker
 
 STARTS = [
@@ -21,23 +28,9 @@ STOPS = ["stop.begun", "stop.end", "stop.ended", "stop.finished"]
 
 
 async def address_of(hub):
-    runner = hub.runner()
-    found = await runner.find()
-    assert len({item.ref for item in found}) == 1
-    # never two: all that is outside belongs to one start
-    assert len({item.intent for item in found}) == 1
-    assert sorted(item.kind for item in found) == ["container", "network"]
-    return (await runner.look(found[0].ref)).address
-
-
-async def assert_in_order(hub):
-    await hub.settled()
-    assert await hub.foundation.intents.open_intents() == []
-    server = await hub.server("ada", "study")
-    assert bool(server) == bool(await hub.runner().find())
-    if not server:
-        await hub.ready("ada", "study")
-    assert await ask(await address_of(hub), "user/ada/study/api")
+    kinds = sorted(item.kind for item in await hub.runner().find())
+    assert kinds == ["container", "network"]
+    return (await look(hub)).address
 
 
 async def test_a_person_starts_uses_and_stops_a_workspace(docker_hub):
@@ -69,41 +62,16 @@ async def test_what_is_not_on_the_allow_list_is_not_started(docker_hub):
 
 
 async def test_a_killed_hub_does_not_hurt_a_running_workspace(docker_hub):
-    hub = docker_hub
-    await hub.ready("ada", "study")
-    before = await address_of(hub)
-    await hub.kill()
-    assert await ask(before, "api")
-    await hub.start()
-    await hub.settled()
-    assert (await hub.server("ada", "study"))["ready"]
-    assert not any(vars(await hub.reconcile()).values())
-    assert await address_of(hub) == before
-    await hub.stop("ada", "study")
-    assert await hub.runner().find() == []
+    await killed_beside_a_workspace(docker_hub)
 
 
 @pytest.mark.parametrize("place", STARTS)
 async def test_a_hub_killed_during_a_start(idle_docker_hub, place):
-    hub = idle_docker_hub
-    await hub.start(failpoint=place)
-    await hub.begin("ada", "study")
-    await hub.died()
-    await hub.start()
-    await hub.settled()
-    await hub.reconcile()
-    await assert_in_order(hub)
+    await killed_during_a_start(idle_docker_hub, place)
+    await address_of(idle_docker_hub)
 
 
 @pytest.mark.parametrize("place", STOPS)
 async def test_a_hub_killed_during_a_stop(idle_docker_hub, place):
-    hub = idle_docker_hub
-    await hub.start(failpoint=place)
-    await hub.ready("ada", "study")
-    await hub.begin_stop("ada", "study")
-    await hub.died()
-    await hub.start()
-    await hub.settled()
-    await hub.reconcile()
-    assert await hub.runner().find() == []
-    await assert_in_order(hub)
+    await killed_during_a_stop(idle_docker_hub, place)
+    await address_of(idle_docker_hub)
