@@ -63,18 +63,36 @@ async def admit(session: AsyncSession, *keys: str) -> None:
     """Raise `Throttled` with the wait in words if any of these keys must wait now."""
     moment = now()
     rows = await session.scalars(select(Throttle).where(Throttle.key.in_(keys)))
-    waits = [
-        (row.blocked_until - moment).total_seconds()
-        for row in rows
-        if row.blocked_until is not None and row.blocked_until > moment
-    ]
-    if waits:
-        seconds = int(max(waits)) + 1
-        raise Throttled(
-            f"Too many tries. Wait {_in_words(seconds)}, then try again.",
-            hint="If you forgot your password, ask an administrator for a reset link.",
-            retry_after=seconds,
-        )
+    waits = [_left(row, moment) for row in rows]
+    if max(waits, default=0) > 0:
+        raise _throttled(max(waits))
+
+
+async def take(session: AsyncSession, key: str, pace: Pace) -> None:
+    """Count one try for `key` before it is made.
+
+    Raises `Throttled`, and counts nothing, if tries at the same moment came first and used up what
+    was free: looking with `admit` alone would let all of them through.
+    """
+    moment = now()
+    left = _left(await _locked(session, key, moment), moment)
+    if left > 0:
+        raise _throttled(left)
+    await count(session, key, pace)
+
+
+def _left(row: Throttle, moment: datetime) -> float:
+    """Seconds that are to be waited still; none if there is no wait."""
+    return (row.blocked_until - moment).total_seconds() if row.blocked_until else 0.0
+
+
+def _throttled(left: float) -> Throttled:
+    seconds = int(left) + 1
+    return Throttled(
+        f"Too many tries. Wait {_in_words(seconds)}, then try again.",
+        hint="If you forgot your password, ask an administrator for a reset link.",
+        retry_after=seconds,
+    )
 
 
 async def count(session: AsyncSession, key: str, pace: Pace) -> int:

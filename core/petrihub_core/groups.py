@@ -1,7 +1,8 @@
 """Groups: people who share storage, profiles and workspaces. Every change has its audit row.
 
-Promises: whoever manages a group may add and take out plain members of that group, and nothing
-else; no settings, no other managers. Everything beyond needs `groups:write`.
+Promises: whoever manages a group may add and take out plain members of that group, and say whether
+people may ask to join it, and nothing else; no limits, no other managers. Everything beyond needs
+`groups:write`. Of a group that is not open to requests nobody outside is told.
 """
 
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ class GroupSettings:
     storage_gib: int | None = None
     workspaces_limit: int | None = None
     default_profile: str | None = None
+    open_to_requests: bool = False
 
 
 async def find(session: AsyncSession, name: str) -> Group:
@@ -68,6 +70,7 @@ async def change(session: AsyncSession, actor: Actor, name: str, wanted: GroupSe
         "storage_gib": wanted.storage_gib,
         "workspaces_limit": wanted.workspaces_limit,
         "default_profile": wanted.default_profile,
+        "open_to_requests": wanted.open_to_requests,
     }
     detail: Document = {}
     for field, value in after.items():
@@ -77,6 +80,17 @@ async def change(session: AsyncSession, actor: Actor, name: str, wanted: GroupSe
             detail[field] = f"{_word(before)} -> {_word(value)}"
     if detail:
         await session.flush()
+        await _note(session, actor, "group.changed", group, detail)
+    return group
+
+
+async def open_to_requests(session: AsyncSession, actor: Actor, name: str, *, open_: bool) -> Group:
+    """Let everybody see the group and ask to join it, or nobody any more."""
+    group = await require_keeper(session, actor, name)
+    if group.open_to_requests != open_:
+        group.open_to_requests = open_
+        await session.flush()
+        detail: Document = {"open_to_requests": f"{_word(not open_)} -> {_word(open_)}"}
         await _note(session, actor, "group.changed", group, detail)
     return group
 
@@ -149,6 +163,16 @@ async def set_manager(
         action = "group.manager.made" if manager else "group.manager.ended"
         await _note(session, actor, action, group, {"person": person.username})
     return person
+
+
+async def manages(session: AsyncSession, person_id: str, group_name: str) -> bool:
+    """Whether the person manages the group of this name."""
+    found = await session.scalar(
+        select(GroupMember.manager)
+        .join(Group, Group.id == GroupMember.group_id)
+        .where(Group.name == group_name, GroupMember.person_id == person_id)
+    )
+    return bool(found)
 
 
 async def require_keeper(session: AsyncSession, actor: Actor, group_name: str) -> Group:
@@ -240,4 +264,6 @@ def _check_range(value: int | None, what: str, most: int, unit: str) -> None:
 
 
 def _word(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return "none" if value is None else str(value)

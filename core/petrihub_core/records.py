@@ -1,73 +1,22 @@
 """The tables: what must survive a restart. All times are timezone-aware UTC."""
 
-from datetime import UTC, datetime
-from typing import Any
-from uuid import uuid4
+from datetime import datetime
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
-    DateTime,
     ForeignKey,
     Index,
     LargeBinary,
-    MetaData,
     String,
-    TypeDecorator,
     UniqueConstraint,
 )
-from sqlalchemy.engine import Dialect
-from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
-Document = dict[str, Any]
-
-
-def now() -> datetime:
-    """The present, in UTC."""
-    return datetime.now(UTC)
-
-
-def new_id() -> str:
-    """A fresh identifier: 32 hex digits."""
-    return uuid4().hex
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """A moment in UTC; SQLite forgets the zone, so it is put back on reading."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse a moment without a zone: it would be read back as another one."""
-        if value is not None and value.tzinfo is None:
-            raise ValueError("a stored time needs a zone")
-        return value.astimezone(UTC) if value else None
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """The moment with its zone."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class Record(MappedAsDataclass, DeclarativeBase, kw_only=True):
-    """The base of all our tables."""
-
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(column_0_label)s",
-            "uq": "uq_%(table_name)s_%(column_0_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map = {  # noqa: RUF012
-        datetime: UtcDateTime(),
-        Document: JSON(),
-        list[Document]: JSON(),
-        list[str]: JSON(),
-    }
+from petrihub_core.record_base import Document as Document
+from petrihub_core.record_base import Record as Record
+from petrihub_core.record_base import UtcDateTime as UtcDateTime
+from petrihub_core.record_base import new_id as new_id
+from petrihub_core.record_base import now as now
 
 
 class Person(Record, kw_only=True):
@@ -104,7 +53,10 @@ class RoleGrant(Record, kw_only=True):
 
 
 class Group(Record, kw_only=True):
-    """People who share storage, profiles and workspaces. `storage_gib` None: no limit is set."""
+    """People who share storage, profiles and workspaces. `storage_gib` None: no limit is set.
+
+    `open_to_requests`: everybody is told of it and may ask to join.
+    """
 
     __tablename__ = "groups"
 
@@ -114,6 +66,7 @@ class Group(Record, kw_only=True):
     storage_gib: Mapped[int | None] = mapped_column(default=None)
     workspaces_limit: Mapped[int | None] = mapped_column(default=None)
     default_profile: Mapped[str | None] = mapped_column(String(32), default=None)
+    open_to_requests: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(default_factory=now)
 
 
@@ -201,6 +154,23 @@ class SettingsVersion(Record, kw_only=True):
     page: Mapped[str] = mapped_column(String(32), primary_key=True)
     version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     content: Mapped[Document] = mapped_column()
+    by: Mapped[str] = mapped_column(String(64))
+    at: Mapped[datetime] = mapped_column(default_factory=now)
+
+
+class Picture(Record, kw_only=True):
+    """A picture that a settings page names by its SHA-256; kept as long as some version names it.
+
+    `plate`: the theme, light or dark, whose ground would hide parts of it; empty: neither.
+    """
+
+    __tablename__ = "pictures"
+
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    png: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
+    width: Mapped[int]
+    height: Mapped[int]
+    plate: Mapped[str] = mapped_column(String(8))
     by: Mapped[str] = mapped_column(String(64))
     at: Mapped[datetime] = mapped_column(default_factory=now)
 

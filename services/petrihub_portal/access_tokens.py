@@ -4,21 +4,20 @@ A token can do at most what its scopes name and what the person may do at that m
 asks for both at every request.
 """
 
-import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from weakref import WeakValueDictionary
 
 from petrihub_core import audit, settings
 from petrihub_core.errors import Conflict, NotAllowed, NotFound, Refused
 from petrihub_core.roles import Permission
 from petrihub_core.settings.pages import LimitsSettings
-from petrihub_portal.registration import OWN_SCOPE, SCOPE, SERVICE
+from petrihub_portal.registration import OPEN_SCOPE, OWN_SCOPE, SCOPE, SERVICE
 from petrihub_portal.visit import Visit
 
 OWN = OWN_SCOPE.removeprefix(SCOPE)
+OPEN = "own:open"
 LONGEST_NOTE = 80
 _ACCESS = f"access:services!service={SERVICE}"
 # whose it is: the hub adds these to every token
@@ -27,6 +26,7 @@ _HUB_CLIENT = "JupyterHub"  # whose tokens were asked for by a person, not by a 
 
 WORDS: dict[str, str] = {
     OWN: "Your own workspaces, requests, feed and shares",
+    OPEN: "Open your own running workspaces: files, kernels and apps",
     Permission.PEOPLE_READ: "See people",
     Permission.PEOPLE_WRITE: "Create, invite and deactivate people",
     Permission.ROLES_WRITE: "Give and take roles",
@@ -47,14 +47,12 @@ WORDS: dict[str, str] = {
     Permission.DIAGNOSTICS: "Get the diagnostics bundle",
 }
 
-_turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-
 
 @dataclass(frozen=True, kw_only=True)
 class Token:
-    """One token as its owner may see it. `scopes` are ours, without their prefix.
+    """One token as its owner may see it. `scopes` are those that we give, by our names.
 
-    A foreign one was made at the hub's own API: what it may there is no matter of our scopes.
+    A foreign one is a workspace's own, or of a time when people made them at the hub's own API.
     """
 
     id: str
@@ -68,7 +66,7 @@ class Token:
 
 def offered(visit: Visit) -> list[str]:
     """The scopes that this person may give a token at this moment."""
-    return [OWN, *(each for each in Permission if each in visit.actor.permissions)]
+    return [OWN, OPEN, *(each for each in Permission if each in visit.actor.permissions)]
 
 
 async def limits(visit: Visit) -> LimitsSettings:
@@ -82,14 +80,16 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def _token(model: dict[str, Any]) -> Token:
-    scopes = tuple(
-        sorted(each.removeprefix(SCOPE) for each in model["scopes"] if each.startswith(SCOPE))
-    )
-    others = {each for each in model["scopes"] if not each.startswith((SCOPE, *_IDENTITY))}
+    held: list[str] = model["scopes"]
+    scopes = [each.removeprefix(SCOPE) for each in held if each.startswith(SCOPE)]
+    if any(each.startswith(f"{OPEN_SCOPE}=") for each in held):
+        scopes.append(OPEN)
+    given = (SCOPE, f"{OPEN_SCOPE}=", *_IDENTITY)
+    others = {each for each in held if not each.startswith(given)}
     return Token(
         id=model["id"],
         note=model["note"] or "",
-        scopes=scopes,
+        scopes=tuple(sorted(scopes)),
         created=_moment(model["created"]),
         expires=_moment(model["expires_at"]),
         last_used=_moment(model["last_activity"]),
@@ -112,26 +112,28 @@ async def make(visit: Visit, note: str, scopes: Iterable[str], days: int) -> tup
     """
     wanted = sorted(set(scopes))
     await _require_makable(visit, note, wanted, days)
-    # two clicks at once must not make more than are allowed
-    turn = _turns.setdefault(visit.me.id, asyncio.Lock())
-    async with turn:
-        most = (await limits(visit)).tokens_per_person
-        if len([each for each in await tokens_of(visit) if not each.foreign]) >= most:
-            raise Conflict(
-                f"You have {most} access tokens, which is as many as you may.",
-                hint="Revoke one that is no longer used.",
-            )
-        made = await visit.portal.hub.call(
-            "POST",
-            "users",
-            visit.me.username,
-            "tokens",
-            body={
-                "note": note,
-                "expires_in": int(timedelta(days=days).total_seconds()),
-                "scopes": [_ACCESS, *(f"{SCOPE}{each}" for each in wanted)],
-            },
-        )
+    most = (await limits(visit)).tokens_per_person
+    full = Conflict(
+        f"You have {most} access tokens, which is as many as you may.",
+        hint="Revoke one that is no longer used.",
+    )
+    if len(await _counted(visit)) >= most:
+        raise full
+    whose = ("users", visit.me.username, "tokens")
+    at_hub = (OPEN_SCOPE if each == OPEN else f"{SCOPE}{each}" for each in wanted)
+    made = await visit.portal.hub.call(
+        "POST",
+        *whose,
+        body={
+            "note": note,
+            "expires_in": int(timedelta(days=days).total_seconds()),
+            "scopes": [_ACCESS, *at_hub],
+        },
+    )
+    # several clicks at once, perhaps at several replicas: the hub numbered them, the first stay
+    if made["id"] not in (await _counted(visit))[:most]:
+        await visit.portal.hub.call("DELETE", *whose, made["id"])
+        raise full
     token = _token(made)
     async with visit.portal.database.session() as session:
         await audit.record(
@@ -142,6 +144,12 @@ async def make(visit: Visit, note: str, scopes: Iterable[str], days: int) -> tup
             detail={"id": token.id, "note": note, "scopes": ", ".join(wanted), "days": days},
         )
     return token, str(made["token"])
+
+
+async def _counted(visit: Visit) -> list[str]:
+    """Ids of the tokens that count for the limit, in the order in which the hub made them."""
+    ids = [each.id for each in await tokens_of(visit) if not each.foreign]
+    return sorted(ids, key=lambda each: int(each.removeprefix("a")))
 
 
 async def _require_makable(visit: Visit, note: str, scopes: list[str], days: int) -> None:

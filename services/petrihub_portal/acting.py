@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from petrihub_core import audit, feed
 from petrihub_core.errors import Conflict, PetriHubError, Refused
-from petrihub_core.intents import DONE, FAILED, OPEN, RESTART, START
+from petrihub_core.intents import DONE, FAILED, OPEN, RESTART, START, WAIT
 from petrihub_core.logs import get_logger
 from petrihub_core.records import IntentRow, Person, now
 from petrihub_core.roles import Actor
@@ -51,7 +51,8 @@ async def start(portal: Portal, actor: Actor, person: Person, workspace: Workspa
 
 async def stop(portal: Portal, actor: Actor, person: Person, workspace: Workspace) -> None:
     """Stop, or give a start up; what is saved is kept."""
-    _require(workspace, {State.RUNNING, State.STARTING}, "It is not running.")
+    stoppable = {State.RUNNING, State.WAITING, State.STARTING}
+    _require(workspace, stoppable, "It is not running.")
     await _write(portal, actor, person, workspace, "stop")
     call = portal.hub.call("DELETE", "users", person.username, "servers", workspace.name)
     await _soon(key_of(person, workspace.name), State.STOPPING, call)
@@ -154,7 +155,7 @@ async def _was_begun(portal: Portal, workspace: str, since: datetime) -> bool:
             select(IntentRow.id)
             .where(
                 IntentRow.workspace == workspace,
-                IntentRow.kind == START,
+                IntentRow.kind.in_((START, WAIT)),
                 IntentRow.started_at >= since,
             )
             .limit(1)

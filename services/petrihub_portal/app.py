@@ -42,7 +42,6 @@ def make_app(portal: Portal) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,  # a route of ours, with a rule like any other
-        root_path=portal.prefix.rstrip("/"),
         lifespan=life,
     )
     app.state.portal = portal

@@ -1,10 +1,9 @@
-"""Requests: somebody asks for more, an administrator answers, and what was approved takes effect.
+"""Requests: somebody asks for more, somebody answers, and what was approved takes effect.
 
 Promises: of two who answer at once one wins and the other is told; nobody gives by an answer what
 they may not give otherwise; the answer is in the asker's feed and in the audit trail.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -44,7 +43,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What an administrator says; `until` ends what is given, None: it does not end."""
+    """What whoever answers says; `until` ends what is given, None: it does not end."""
 
     approve: bool
     words: str = ""
@@ -76,12 +75,12 @@ async def ask(
     session.add(request)
     await session.flush()
     await _note(session, actor, request, person, title=wish.title)
-    for who in await _answerers(session):
+    for who, where in (await _answerers(session, request)).items():
         line = Line(
             kind=feed.Kind.ASKED,
             title=f"{person.username} asks for {wish.title}",
             text=reason,
-            link=f"{PORTAL_PREFIX}admin/requests#request-{request.id}",
+            link=f"{PORTAL_PREFIX}{where}#request-{request.id}",
             link_title="Answer",
             key=_notice_key(request, who),
         )
@@ -106,10 +105,13 @@ async def answer(
 ) -> Request:
     """Approve, which takes effect at once, or decline with words; `title` is what was asked for.
 
+    For administrators, and for a group also for who manages it.
+
     Raises `Conflict` if it was answered meanwhile, `NotAllowed` for more than the actor may give.
     """
-    actor.require(Permission.REQUESTS_ANSWER)
     request = await _locked(session, request_id)
+    if not await _manages_it(session, actor, request):
+        actor.require(Permission.REQUESTS_ANSWER)
     _require_open(request)
     person = await session.get_one(Person, request.person_id)
     if given.approve:
@@ -186,7 +188,8 @@ async def _give(
 
 async def _join(session: AsyncSession, actor: Actor, request: Request, person: Person) -> None:
     # who may not change groups must not do it by answering
-    actor.require(Permission.GROUPS_WRITE)
+    if not await _manages_it(session, actor, request):
+        actor.require(Permission.GROUPS_WRITE)
     group = await session.scalar(select(Group).where(Group.name == request.subject))
     if group is None:
         raise Conflict("The group does not exist any more.", hint="Decline the request.")
@@ -194,8 +197,16 @@ async def _join(session: AsyncSession, actor: Actor, request: Request, person: P
         await groups.join(session, actor, group, person)
 
 
+async def _manages_it(session: AsyncSession, actor: Actor, request: Request) -> bool:
+    """Whether it asks for a group that the actor manages, so that they may answer."""
+    return request.kind == Kind.GROUP and await groups.manages(
+        session, actor.person_id, request.subject
+    )
+
+
 async def _locked(session: AsyncSession, request_id: str) -> Request:
-    request = await session.get(Request, request_id, with_for_update=True)
+    # read anew: somebody else may have answered since this transaction first saw it
+    request = await session.get(Request, request_id, with_for_update=True, populate_existing=True)
     if request is None:
         raise NotFound("There is no such request.", hint="Look at the list again.")
     return request
@@ -211,7 +222,17 @@ def _require_open(request: Request) -> None:
         )
 
 
-async def _answerers(session: AsyncSession) -> Sequence[str]:
+async def _answerers(session: AsyncSession, request: Request) -> dict[str, str]:
+    """Who may answer, by id of the person, with the page where they do."""
+    found: dict[str, str] = {}
+    if request.kind == Kind.GROUP:
+        managers = await session.scalars(
+            select(GroupMember.person_id)
+            .join(Group, Group.id == GroupMember.group_id)
+            .join(Person, Person.id == GroupMember.person_id)
+            .where(Group.name == request.subject, GroupMember.manager, Person.active)
+        )
+        found = dict.fromkeys(managers, f"groups/{request.subject}")
     roles = [role.id for role in ROLES.values() if Permission.REQUESTS_ANSWER in role.permissions]
     rows = await session.scalars(
         select(RoleGrant.person_id)
@@ -219,7 +240,7 @@ async def _answerers(session: AsyncSession) -> Sequence[str]:
         .where(RoleGrant.role.in_(roles), Person.active)
         .distinct()
     )
-    return list(rows)
+    return found | dict.fromkeys(rows, "admin/requests")
 
 
 def _notice_key(request: Request, person_id: str) -> str:
@@ -228,7 +249,7 @@ def _notice_key(request: Request, person_id: str) -> str:
 
 async def _notices_are_settled(session: AsyncSession, request: Request) -> None:
     """Nobody else need read that there is something to answer."""
-    keys = [_notice_key(request, who) for who in await _answerers(session)]
+    keys = [_notice_key(request, who) for who in await _answerers(session, request)]
     await session.execute(
         update(Notification)
         .where(Notification.key.in_(keys), Notification.read_at.is_(None))

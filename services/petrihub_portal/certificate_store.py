@@ -15,13 +15,20 @@ from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from petrihub_core import audit, settings
+from petrihub_core.addresses import FrontSection
 from petrihub_core.database import Database
 from petrihub_core.deployment import Deployment
-from petrihub_core.errors import NotFound, Unavailable
+from petrihub_core.errors import NotFound, Refused, Unavailable
 from petrihub_core.records import SettingsVersion, now
 from petrihub_core.settings import SettingsPage
 from petrihub_core.settings.vault import Vault
-from petrihub_portal.certificates import Pair, look_at, publicly_trusted, self_signed
+from petrihub_portal.certificates import (
+    Pair,
+    look_at,
+    publicly_trusted,
+    require_covered,
+    self_signed,
+)
 
 Kind = Literal["none", "self-signed", "uploaded", "acme"]
 
@@ -71,8 +78,9 @@ class CertificateStore:
         async with self.database.reading() as session:
             there = await settings.read(session, CertificateSettings)
         front = self.deployment.front
-        if there.kind == "none":
-            pair = self_signed(front.domain, now(), subdomains=front.subdomains)
+        # one of ours from before people had origins of their own is made anew; nobody else's is
+        if there.kind == "none" or (there.kind == "self-signed" and not suffices(there, front)):
+            pair = self_signed(front.domain, now(), subdomains=front.origins)
             await self.keep(pair, "self-signed", by="petrihub")
         await self.write_file()
 
@@ -168,6 +176,15 @@ def _replace(path: Path, text: str) -> None:
             f"The front's copy of the certificate cannot be written: {exc.strerror}.",
             hint=f"Look at the folder {path.parent}: is the disk full, or is it another account's?",
         ) from exc
+
+
+def suffices(there: CertificateSettings, front: FrontSection) -> bool:
+    """Whether the certificate in force is for all names of the site."""
+    try:
+        require_covered(look_at(there.chain).names, front.domain, subdomains=front.origins)
+    except Refused:
+        return False
+    return True
 
 
 def until(there: CertificateSettings) -> datetime | None:

@@ -27,6 +27,8 @@ _CLOCKS_DIFFER = timedelta(hours=1)
 _SMALLEST_RSA = 2048  # bits; NIST SP 800-131A
 _CURVES = (ec.SECP256R1, ec.SECP384R1)  # what browsers take
 _WEAK_HASHES = (hashes.MD5, hashes.SHA1)
+# the other way out, wherever a certificate for all names below the domain is missing
+ONE_ORIGIN = "Or set front.subdomains = false in petrihub.toml: then it is for trusted users only."
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
@@ -134,10 +136,13 @@ def self_signed(domain: str, at: datetime, *, subdomains: bool = False) -> Pair:
     return Pair(certificate.public_bytes(serialization.Encoding.PEM).decode(), _key_pem(key))
 
 
-def checked(chain: bytes, key: bytes, domain: str, at: datetime) -> Pair:
+def checked(
+    chain: bytes, key: bytes, domain: str, at: datetime, *, subdomains: bool = False
+) -> Pair:
     """The pair, if the site could use it now; raises `Refused` with the reason and the next step.
 
-    `chain` and `key` are what somebody uploaded: PEM, in any order after the site's own.
+    `chain` and `key` are what somebody uploaded: PEM, in any order after the site's own. With
+    `subdomains` it must be good for all names directly below the domain too.
     """
     certificates = _certificates(chain)
     loaded = _key(key)
@@ -151,12 +156,7 @@ def checked(chain: bytes, key: bytes, domain: str, at: datetime) -> Pair:
     _check_time(leaf, at)
     _check_strength(certificates)
     _check_chain(certificates)
-    if not covers(_names(leaf), domain):
-        names = ", ".join(_names(leaf)[:5]) or "no name at all"
-        raise Refused(
-            f"The certificate is for {names[:300]}, not for {domain}.",
-            hint=f"Request one whose subject alternative names include {domain}.",
-        )
+    require_covered(_names(leaf), domain, subdomains=subdomains)
     pem = b"".join(each.public_bytes(serialization.Encoding.PEM) for each in certificates)
     return Pair(pem.decode(), _key_pem(loaded))
 
@@ -248,6 +248,22 @@ def _check_chain(certificates: Sequence[x509.Certificate]) -> None:
                 "The certificates of the chain do not follow each other.",
                 hint="The site's own comes first, then the one that signed it, and so on.",
             ) from exc
+
+
+def require_covered(names: Sequence[str], domain: str, *, subdomains: bool) -> None:
+    """Raise `Refused` unless a certificate for these names suffices for the site."""
+    told = ", ".join(names[:5])[:300] or "no name at all"
+    if not covers(names, domain):
+        raise Refused(
+            f"The certificate is for {told}, not for {domain}.",
+            hint=f"Request one whose subject alternative names include {domain}.",
+        )
+    if subdomains and not covers(names, f"*.{domain}"):
+        raise Refused(
+            f"The certificate is for {told}, not for *.{domain}: each person's workspaces have a "
+            "name of their own below the domain.",
+            hint=f"Request one for {domain} and *.{domain}. {ONE_ORIGIN}",
+        )
 
 
 def covers(names: Sequence[str], domain: str) -> bool:

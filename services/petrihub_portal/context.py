@@ -7,8 +7,9 @@ from fastapi import Request
 from petrihub_core.database import Database
 from petrihub_core.deployment import Deployment
 from petrihub_core.settings.vault import Vault
-from petrihub_portal.doors import Doors
+from petrihub_portal.doors import Doors, Place
 from petrihub_portal.hub import Hub
+from petrihub_portal.origins import origin_of
 from petrihub_portal.render import Renderer
 from petrihub_portal.sealing import Sealer
 
@@ -27,6 +28,10 @@ class Portal:
     prefix: str
     hub_prefix: str
     cookie_key: str
+
+    def address(self, place: Place) -> str:
+        """Where a browser opens this workspace."""
+        return origin_of(self.deployment, place.owner) + place.path
 
 
 def portal_of(request: Request) -> Portal:

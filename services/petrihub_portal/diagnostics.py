@@ -13,7 +13,7 @@ from typing import Any
 
 import tomlkit
 from pydantic import BaseModel
-from sqlalchemy import func, select
+from sqlalchemy import func, make_url, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from petrihub_core.database import state_of_tables
@@ -91,9 +91,9 @@ async def _secrets(portal: Portal, session: AsyncSession) -> set[str]:
         if text:
             found |= {text, *text.splitlines()}
     for url in (portal.deployment.database_url, portal.deployment.hub_database_url):
-        credentials, at, _ = url.partition("://")[2].rpartition("@")
-        if at:
-            found.add(credentials.partition(":")[2])
+        # as it is, and as it is written into an address
+        found.add(str(make_url(url).password or ""))
+        found.add(url.partition("://")[2].rpartition("@")[0].partition(":")[2])
     return {each.strip() for each in found}
 
 

@@ -1,4 +1,4 @@
-"""What every answer of the portal depends on before its route: known names, and HSTS."""
+"""What every answer of the portal depends on before its route: its place, known names, and HSTS."""
 
 import time
 
@@ -29,6 +29,8 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        # the proxies before us leave the prefix in the path, so no server may put it there again
+        scope["root_path"] = self._portal.prefix.rstrip("/")
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         if len(hosts) != 1 or not self._names.knows(hosts[0].decode("latin-1")):
             refusal = PlainTextResponse("This address is not one of this PetriHub.\n", 400)

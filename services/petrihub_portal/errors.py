@@ -1,5 +1,6 @@
 """One translation of errors: problem details for the API, a page for people, a flash for htmx."""
 
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -12,8 +13,8 @@ from petrihub_core.errors import NotFound, PetriHubError, Refused, Throttled
 from petrihub_core.logs import get_logger
 from petrihub_portal.context import portal_of
 from petrihub_portal.pages import page
-from petrihub_portal.routing import API
-from petrihub_portal.visit import SignInNeeded, Visit
+from petrihub_portal.routing import API, Open, Rule
+from petrihub_portal.visit import SignInNeeded, Visit, gate
 
 log = get_logger(__name__)
 
@@ -92,6 +93,15 @@ def _to_sign_in(visit: Visit) -> Response:
     return RedirectResponse(f"{prefix}sign-in?next={quote(below + query)}", status_code=303)
 
 
+async def _know_who(request: Request) -> None:
+    """Who asks for a page that is not there, so that its frame is theirs; nobody if unknown."""
+    if hasattr(request.state, "visit"):
+        return
+    rule = Rule(method="GET", path=request.url.path, needs=Open.EVERYBODY)
+    with suppress(PetriHubError):
+        await gate(request, rule)
+
+
 class _Unprocessable(PetriHubError):
     status = 422
 
@@ -115,6 +125,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def theirs(request: Request, error: HTTPException) -> Response:
         if error.status_code == 404:
+            await _know_who(request)
             gone = NotFound("There is no such page.", hint="Go back to the home page.")
             return await _explain(request, gone)
         words = Refused(str(error.detail)[:200])

@@ -16,15 +16,18 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from petrihub_core import audit, settings
+from petrihub_core.addresses import TRUSTED_ONLY
 from petrihub_core.database import state_of_tables
 from petrihub_core.errors import PetriHubError
 from petrihub_core.heartbeat import RECONCILER, last_beat
 from petrihub_core.logs import get_logger
 from petrihub_core.records import AuditRow, now
 from petrihub_portal.audit_checks import heads_file
-from petrihub_portal.certificate_store import CertificateSettings, until
+from petrihub_portal.certificate_store import CertificateSettings, suffices, until
+from petrihub_portal.certificates import ONE_ORIGIN
 from petrihub_portal.context import Portal
 from petrihub_portal.mail import MailSettings
+from petrihub_portal.origins import lead_here
 
 _PATIENCE = 3.0  # seconds for one component; a page never waits longer
 _SLOW_MS = 250.0
@@ -168,6 +171,30 @@ async def _certificate(portal: Portal) -> Said:
     return good(words)
 
 
+async def _origins(portal: Portal) -> Said:
+    front = portal.deployment.front
+    if front.kind == "none":
+        if _alone(portal):
+            return good("Not needed: only this machine reaches PetriHub.")
+        return Said(Level.YELLOW, TRUSTED_ONLY, "Set [front] kind and domain in petrihub.toml.")
+    wildcard = f"*.{front.domain}"
+    if not front.origins:
+        todo = (
+            f"Set front.subdomains = true; it needs a DNS record and a certificate for {wildcard}."
+        )
+        return Said(Level.YELLOW, TRUSTED_ONLY, todo)
+    async with portal.database.reading() as session:
+        there = await settings.read(session, CertificateSettings)
+    if there.chain and not suffices(there, front):
+        todo = f"Upload a certificate for {front.domain} and {wildcard} under TLS. {ONE_ORIGIN}"
+        words = f"The certificate is not for {wildcard}, so browsers open no workspace."
+        return Said(Level.RED, words, todo)
+    if not await asyncio.to_thread(lead_here, portal.deployment):
+        todo = f"Add a DNS record for {wildcard} that leads where {front.domain} leads."
+        return Said(Level.YELLOW, f"This server finds no DNS record for {wildcard}.", todo)
+    return good(f"Each person's workspaces have an origin of their own below {front.domain}.")
+
+
 async def _mail(portal: Portal) -> Said:
     async with portal.database.reading() as session:
         chosen = await settings.read(session, MailSettings)
@@ -256,6 +283,7 @@ PROBES: dict[str, tuple[str, Probe]] = {
     "reconciler": ("Reconciler", _reconciler),
     "disk": ("Disk of the state folder", _disk),
     "certificate": ("Certificate", _certificate),
+    "origins": ("Addresses of workspaces", _origins),
     "mail": ("E-mail", _mail),
     "backups": ("Backups", _backups),
     "clock": ("Clock", _clock),

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from petrihub_core.errors import Conflict, NotFound, Refused, Unavailable
-from petrihub_core.intents import ENDED, FAILED, GIVEN_UP, OPEN, RESTART
+from petrihub_core.intents import ENDED, FAILED, GIVEN_UP, OPEN, RESTART, WAIT
 from petrihub_core.menu import Menu, Offered, menu_of, offered_to
 from petrihub_core.records import IntentRow, Person, now
 from petrihub_core.web import size_words
@@ -23,7 +23,8 @@ from petrihub_portal.context import Portal
 from petrihub_portal.open_apps import AppLink, AppsOfProfiles
 from petrihub_spawner.titles import clean_title
 
-PATIENCE = 2.0  # seconds that a page waits for the hub; then it shows what was seen last
+PATIENCE = 2.0  # seconds to wait for the hub; then what was seen last counts
+GLANCE = 0.5  # seconds that a whole page waits; the list in it is asked for again by itself
 _MOST_REMEMBERED = 10_000
 _LONGEST_NAME = 30
 
@@ -32,6 +33,7 @@ class State(StrEnum):
     """What a workspace is doing, as people would say it."""
 
     NEW = "new"  # named, never started
+    WAITING = "waiting"  # for its turn to start
     STARTING = "starting"
     RUNNING = "running"
     STOPPING = "stopping"
@@ -40,7 +42,7 @@ class State(StrEnum):
     FAILED = "failed"  # its last start failed, or it ended by itself: `reason` says why
 
 
-PENDING = frozenset({State.STARTING, State.STOPPING, State.RESTARTING})
+PENDING = frozenset({State.WAITING, State.STARTING, State.STOPPING, State.RESTARTING})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,10 +103,10 @@ _seen: OrderedDict[str, Look] = OrderedDict()  # by person; for when the hub is 
 acting: dict[str, State] = {}
 
 
-async def look(portal: Portal, person: Person) -> Look:
+async def look(portal: Portal, person: Person, patience: float = PATIENCE) -> Look:
     """My workspaces now, by title; if the hub does not answer in time, as they were last seen."""
     try:
-        model = await asyncio.wait_for(_ask(portal, person), PATIENCE)
+        model = await asyncio.wait_for(_ask(portal, person), patience)
     except (Unavailable, TimeoutError):
         return await _as_last_seen(portal, person)
     async with portal.database.reading() as session:
@@ -152,23 +154,27 @@ class _Note:
 
     failed: str = ""
     restarting: bool = False
+    waiting: bool = False
 
 
 async def _notes(session: AsyncSession, person: Person, names: Sequence[str]) -> dict[str, _Note]:
-    restarting = set(
-        await session.scalars(
-            select(IntentRow.workspace).where(
-                IntentRow.state == OPEN, IntentRow.kind == RESTART, IntentRow.owner == person.id
+    under_way = {
+        (kind, workspace)
+        for kind, workspace in await session.execute(
+            select(IntentRow.kind, IntentRow.workspace).where(
+                IntentRow.state == OPEN,
+                IntentRow.kind.in_((RESTART, WAIT)),
+                IntentRow.owner == person.id,
             )
         )
-    )
+    }
     notes = {}
     for name in names:
         key = key_of(person, name)
         newest = (
             await session.execute(
                 select(IntentRow.kind, IntentRow.state, IntentRow.reason)
-                .where(IntentRow.workspace == key, IntentRow.kind != RESTART)
+                .where(IntentRow.workspace == key, IntentRow.kind.not_in((RESTART, WAIT)))
                 .order_by(IntentRow.started_at.desc())
                 .limit(1)
             )
@@ -176,7 +182,7 @@ async def _notes(session: AsyncSession, person: Person, names: Sequence[str]) ->
         failed = ""
         if newest is not None and newest.state == FAILED and newest.kind in ("start", ENDED):
             failed = "" if newest.reason == GIVEN_UP else newest.reason
-        notes[name] = _Note(failed, key in restarting)
+        notes[name] = _Note(failed, (RESTART, key) in under_way, (WAIT, key) in under_way)
     return notes
 
 
@@ -214,7 +220,7 @@ def _state(server: Mapping[str, Any], note: _Note, asked: State | None) -> State
     if pending == "stop" or (asked is State.STOPPING and not server.get("stopped")):
         return State.STOPPING
     if pending == "spawn" or asked is State.STARTING:
-        return State.STARTING
+        return State.WAITING if note.waiting else State.STARTING
     if server.get("ready") or pending:
         return State.RUNNING
     if note.failed:

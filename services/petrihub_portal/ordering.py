@@ -27,7 +27,7 @@ from petrihub_core.settings.vault import Vault
 from petrihub_portal import acme_client
 from petrihub_portal.certificate_store import CertificateStore
 from petrihub_portal.certificates import checked, look_at, new_key
-from petrihub_portal.replacing import replace, require_front
+from petrihub_portal.replacing import replace, require_orderable
 
 log = get_logger(__name__)
 
@@ -147,7 +147,7 @@ async def carry_out(store: CertificateStore, vault: Vault, order_id: str) -> boo
 
 async def _carry_out(store: CertificateStore, vault: Vault, order_id: str) -> None:
     front = store.deployment.front
-    require_front(store.deployment)
+    require_orderable(store.deployment)
     async with store.database.session() as session:
         order = await session.get_one(CertificateOrder, order_id)
         by = order.by
@@ -230,7 +230,7 @@ async def renew_if_due(
     async with store.database.session() as session:
         if not await take_lease(session, _LEASE, holder, _TAKES_AT_MOST + timedelta(minutes=1)):
             return False
-        if there.kind != "acme":
+        if there.kind != "acme" or store.deployment.front.origins:
             await _warn(session, look_at(there.chain).days_left(at()), at())
             return False
         newer = await settings.read(session, type(there))

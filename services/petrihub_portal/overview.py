@@ -12,6 +12,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from petrihub_core import settings
+from petrihub_core.addresses import TRUSTED_ONLY
 from petrihub_core.errors import PetriHubError
 from petrihub_core.menu import MenuSettings
 from petrihub_core.records import Group, Person, Request, now
@@ -52,7 +53,7 @@ async def steps(visit: Visit) -> list[Step]:
     found: list[Step] = []
     async with visit.portal.database.reading() as session:
         if visit.may(Permission.SETTINGS_READ):
-            found.extend(await _settings_steps(session))
+            found.extend(await _settings_steps(visit, session))
         if visit.may(Permission.PEOPLE_READ):
             found.append(await _people_step(session))
         if visit.may(Permission.PROFILES_READ):
@@ -74,19 +75,22 @@ async def steps(visit: Visit) -> list[Step]:
     return found
 
 
-async def _settings_steps(session: AsyncSession) -> list[Step]:
+async def _settings_steps(visit: Visit, session: AsyncSession) -> list[Step]:
     certificate = await settings.read(session, CertificateSettings)
     secured = certificate.kind != "none"
+    shared = secured and not visit.portal.deployment.front.origins
     site = await settings.read(session, SiteSettings)
     signed = await version_of(session, SignInSettings) > 0
     return [
         Step(
             title="Domain and TLS",
-            words="A certificate is in use."
+            words=f"A certificate is in use. {TRUSTED_ONLY} Set front.subdomains = true for others."
+            if shared
+            else "A certificate is in use."
             if secured
             else "Without a certificate, passwords cross the network in the clear. Get one from "
             "an authority, upload one, or make one yourself.",
-            done=secured,
+            done=secured and not shared,
             path="admin/tls",
             action="Set up TLS",
         ),

@@ -93,7 +93,7 @@ async def page(visit: Visit, template: str, *, status: int = 200, **values: Any)
         status,
     )
     if notice is not None:
-        answer.delete_cookie(_NOTICE_COOKIE, path=visit.portal.prefix)
+        visit.cookies.delete(answer, _NOTICE_COOKIE)
     return answer
 
 
@@ -126,25 +126,14 @@ def go(
     if said:
         shown = {"text": said, "link": link, "link_label": link_label, "kind": kind}
         sealed = visit.portal.sealer.seal(_NOTICE, {"for": visit.actor.name, **shown})
-        answer.set_cookie(
-            _NOTICE_COOKIE,
-            sealed,
-            max_age=_NOTICE_SECONDS,
-            path=visit.portal.prefix,
-            httponly=True,
-            samesite="strict",
-            secure=is_https(visit),
+        visit.cookies.set(
+            answer, _NOTICE_COOKIE, sealed, seconds=_NOTICE_SECONDS, samesite="strict"
         )
     return answer
 
 
-def is_https(visit: Visit) -> bool:
-    """Whether the browser came by HTTPS."""
-    return visit.request.url.scheme == "https"
-
-
 def _waiting_notice(visit: Visit) -> dict[str, Any] | None:
     held = visit.portal.sealer.open(
-        _NOTICE, visit.request.cookies.get(_NOTICE_COOKIE), max_age_s=_NOTICE_SECONDS
+        _NOTICE, visit.cookies.get(_NOTICE_COOKIE), max_age_s=_NOTICE_SECONDS
     )
     return held if held and held["for"] == visit.actor.name else None

@@ -207,7 +207,7 @@ def _docker(pod: WorkspacePod) -> tuple[Fact, ...]:
         Fact(
             "Limits",
             (
-                f"CPU: {host['CpuQuota'] / host['CpuPeriod']:g} cores",
+                f"CPU cores: {host['CpuQuota'] / host['CpuPeriod']:g}",
                 f"Memory: {host['Memory'] // _MIB} MiB, no swap beyond it",
                 f"Shared memory: {host['ShmSize'] // _MIB} MiB",
                 f"Processes and threads: {host['PidsLimit']}",
@@ -243,7 +243,7 @@ def _process(pod: WorkspacePod) -> tuple[Fact, ...]:
         Fact(
             "Limits",
             (
-                f"CPU: {limits.cpu:g} cores, memory: {limits.memory_bytes // _MIB} MiB",
+                f"CPU cores: {limits.cpu:g}, memory: {limits.memory_bytes // _MIB} MiB",
                 "Advice only: a program of this machine cannot be held to them.",
             ),
         ),

@@ -10,6 +10,18 @@ CLIENT_ID = f"service-{SERVICE}"
 SCOPE = "custom:petrihub:"
 OWN_SCOPE = f"{SCOPE}own"  # what is the person's own: workspaces, requests, feed, shares
 WORK_SCOPE = "custom:petrihub-workspace:work"  # in a share of the hub: more than to view
+OPEN_SCOPE = "access:servers!user"  # of a token: one's own running workspaces
+_REDIRECT = f"{PORTAL_PREFIX}oauth_callback"  # the portal asks for it by its path
+
+# Not JupyterHub's `self`: that makes tokens without end at the hub's own API, past our limits.
+# The last two are held for the workspaces, whose tokens can do no more than their person.
+_PERSON_SCOPES = [
+    "read:users!user",
+    "servers!user",
+    OPEN_SCOPE,
+    "users:activity!user",
+    "read:shares!user",
+]
 
 
 def custom_scopes() -> dict[str, dict[str, str]]:
@@ -36,7 +48,7 @@ def hub_roles() -> list[dict[str, Any]]:
         {
             "name": "user",
             "description": "What everybody may do for themselves",
-            "scopes": ["self", f"access:services!service={SERVICE}", *custom_scopes()],
+            "scopes": [*_PERSON_SCOPES, f"access:services!service={SERVICE}", *custom_scopes()],
         },
         {
             "name": "petrihub-portal",
@@ -68,6 +80,7 @@ def hub_service(
         "command": command,
         "url": f"http://127.0.0.1:{port}",
         "api_token": token,
+        "oauth_redirect_uri": _REDIRECT,
         "environment": environment,
         "oauth_no_confirm": True,  # it is a part of the product, not somebody else's
         "display": False,
@@ -80,7 +93,7 @@ def outer_service(token: str) -> dict[str, Any]:
         "name": SERVICE,
         "api_token": token,
         "oauth_client_id": CLIENT_ID,
-        "oauth_redirect_uri": f"{PORTAL_PREFIX}oauth_callback",
+        "oauth_redirect_uri": _REDIRECT,
         "oauth_no_confirm": True,
         "display": False,
     }

@@ -15,10 +15,9 @@ _HERE = Path(__file__).resolve().parent
 # img data: for the frame's own icons; nothing inline, nothing from elsewhere
 _POLICY = (
     "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
-    "form-action 'self'; frame-ancestors 'none'"
+    "frame-ancestors 'none'; form-action 'self'"
 )
 _HEADERS = {
-    "Content-Security-Policy": _POLICY,
     "Cache-Control": "no-store",
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
@@ -26,9 +25,15 @@ _HEADERS = {
 
 
 class Renderer:
-    """The portal's Jinja environment; autoescape is always on, an unknown name is an error."""
+    """The portal's Jinja environment; autoescape is always on, an unknown name is an error.
 
-    def __init__(self, prefix: str, hub_prefix: str, words: Mapping[str, Any]) -> None:
+    `workspaces` are the origins, if not ours, to which the redirect after a form may lead.
+    """
+
+    def __init__(
+        self, prefix: str, hub_prefix: str, words: Mapping[str, Any], workspaces: str = ""
+    ) -> None:
+        self._headers = {**_HEADERS, "Content-Security-Policy": f"{_POLICY} {workspaces}".strip()}
         self._environment = Environment(
             loader=FileSystemLoader([_HERE / "templates", *template_paths()]),
             autoescape=select_autoescape(default=True, default_for_string=True),
@@ -53,4 +58,4 @@ class Renderer:
 
     def html(self, template: str, values: Mapping[str, Any], status: int = 200) -> HTMLResponse:
         """The template as an answer with our headers."""
-        return HTMLResponse(self.text(template, values), status_code=status, headers=_HEADERS)
+        return HTMLResponse(self.text(template, values), status_code=status, headers=self._headers)

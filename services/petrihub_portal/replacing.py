@@ -12,7 +12,7 @@ from petrihub_core.deployment import Deployment
 from petrihub_core.errors import Conflict, PetriHubError, Unsupported
 from petrihub_core.web import PORTAL_PREFIX
 from petrihub_portal.certificate_store import CertificateSettings, CertificateStore, Kind
-from petrihub_portal.certificates import Pair, look_at
+from petrihub_portal.certificates import ONE_ORIGIN, Pair, look_at
 
 _SECONDS = 10.0  # for the front to serve what it was given
 _PAUSE = 0.25
@@ -24,6 +24,18 @@ def require_front(deployment: Deployment) -> None:
         raise Unsupported(
             "PetriHub is served by plain HTTP, so a certificate would not be used.",
             hint='Set kind = "caddy" and domain in [front] of petrihub.toml, then start again.',
+        )
+
+
+def require_orderable(deployment: Deployment) -> None:
+    """Raise `Unsupported` with the ways out unless ACME could give all of the site's names."""
+    require_front(deployment)
+    domain = deployment.front.domain
+    if deployment.front.origins:
+        raise Unsupported(
+            f"ACME as PetriHub speaks it (HTTP-01) cannot prove *.{domain}, where each person's "
+            "workspaces are.",
+            hint=f"Upload a certificate for {domain} and *.{domain}. {ONE_ORIGIN}",
         )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from petrihub_core.errors import NotFound
+from petrihub_core.errors import NotFound, PetriHubError
 from petrihub_core.records import Person, Request
 from petrihub_portal import asking
 from petrihub_portal.asking import Answer, State
@@ -22,6 +22,25 @@ class Shown:
     row: Request
     title: str
     person: str
+
+
+@dataclass(frozen=True)
+class Unanswered:
+    """Why an answer was not taken, and what had been typed."""
+
+    at: str = ""
+    said: str = ""
+    words: str = ""
+    status: int = 200
+
+    @classmethod
+    def of(cls, request_id: str, words: str, error: PetriHubError) -> "Unanswered":
+        """The problem that answering this request had."""
+        return cls(request_id, error.jupyterhub_message, words[: asking.LONGEST], error.status)
+
+    def elsewhere(self, waiting: Sequence[Shown]) -> str:
+        """What is to be said at the head of the page, since the request is not on it any more."""
+        return "" if any(each.row.id == self.at for each in waiting) else self.said
 
 
 async def shown(
@@ -57,6 +76,21 @@ async def everybodys(
             Request.answered_at.desc(), Request.id
         )
     rows = await session.execute(query.limit(limit).offset(offset))
+    return await shown(visit, session, [(row, name) for row, name in rows])
+
+
+async def for_group(visit: Visit, session: AsyncSession, group_name: str) -> list[Shown]:
+    """Who waits to be let into this group, oldest first."""
+    rows = await session.execute(
+        select(Request, Person.username)
+        .join(Person, Person.id == Request.person_id)
+        .where(
+            Request.state == State.OPEN,
+            Request.kind == Kind.GROUP,
+            Request.subject == group_name,
+        )
+        .order_by(Request.created_at, Request.id)
+    )
     return await shown(visit, session, [(row, name) for row, name in rows])
 
 

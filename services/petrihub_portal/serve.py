@@ -18,6 +18,7 @@ from petrihub_portal.app import make_app
 from petrihub_portal.context import Portal
 from petrihub_portal.doors import Doors
 from petrihub_portal.hub import Hub
+from petrihub_portal.origins import all_origins
 from petrihub_portal.registration import CLIENT_ID
 from petrihub_portal.render import Renderer
 from petrihub_portal.sealing import Sealer
@@ -34,10 +35,12 @@ def make_portal(deployment: Deployment, keys: dict[str, str], api_url: str) -> P
         deployment=deployment,
         database=Database.open(deployment.portal_database_url),
         hub=hub,
-        doors=Doors(hub, deployment.proxy_url),
+        doors=Doors(hub, deployment),
         vault=Vault(deployment.secrets / "settings_keys"),
         sealer=Sealer(cookie_key),
-        render=Renderer(PORTAL_PREFIX, _HUB_PREFIX, template_vars(deployment)),
+        render=Renderer(
+            PORTAL_PREFIX, _HUB_PREFIX, template_vars(deployment), all_origins(deployment)
+        ),
         prefix=PORTAL_PREFIX,
         hub_prefix=_HUB_PREFIX,
         cookie_key=cookie_key,

@@ -20,7 +20,7 @@ async def tell_guests(
         kind=Kind.SHARED,
         title=f"{owner.username} shares {row.workspace} with you",
         text="You may look." if row.mode == Mode.VIEW else "You may look and work in it.",
-        link=place.url,
+        link=place.path,  # kept for long: the site leads on to wherever the origin is then
         link_title="Open",
     )
     if isinstance(target, Person):

@@ -74,7 +74,7 @@ async def shared_with(visit: Visit) -> list[SharedWithMe]:
             workspace=place.workspace,
             title=place.workspace,
             mode=mode,
-            url=place.url,
+            url=visit.portal.address(place),
             ready=place in ready,
             until=until,
         )

@@ -23,6 +23,7 @@ from petrihub_core.people import by_username
 from petrihub_core.records import Person
 from petrihub_core.roles import Actor, Permission, permissions_of
 from petrihub_portal.context import Portal, portal_of
+from petrihub_portal.cookies import Cookies
 from petrihub_portal.registration import OWN_SCOPE, SCOPE
 from petrihub_portal.routing import Open, Rule
 
@@ -69,6 +70,11 @@ class Visit:
     def may(self, permission: Permission) -> bool:
         """Whether the person may do this now."""
         return permission in self.actor.permissions
+
+    @property
+    def cookies(self) -> Cookies:
+        """Ours, of this browser."""
+        return Cookies(self.portal, self.request)
 
     @property
     def htmx(self) -> bool:
@@ -165,10 +171,8 @@ async def _by_token(visit: Visit, header: str, rule: Rule) -> None:
 
 
 async def _by_cookie(visit: Visit, rule: Rule) -> None:
-    request, portal = visit.request, visit.portal
-    held = portal.sealer.open(
-        SESSION, request.cookies.get(SESSION_COOKIE), max_age_s=SESSION_SECONDS
-    )
+    portal = visit.portal
+    held = portal.sealer.open(SESSION, visit.cookies.get(SESSION_COOKIE), max_age_s=SESSION_SECONDS)
     if held is None:
         return
     visit.xsrf = xsrf_token(portal, held["id"])

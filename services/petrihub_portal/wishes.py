@@ -73,12 +73,17 @@ class Names:
 
     @classmethod
     async def read(cls, session: AsyncSession, deployment: Deployment) -> "Names":
-        """As of now; the groups are those that some rule of the menu names."""
+        """As of now; the groups are those that may be asked for.
+
+        Some rule of the menu names them, or they are open to requests.
+        """
         menu = await menu_of(session, deployment)
+        asked = or_(Group.name.in_(sorted(menu.group_names())), Group.open_to_requests)
+        rows = await session.execute(select(Group.name, Group.title).where(asked))
         return cls(
             menu=menu,
             apps=await AppsOfProfiles.read(session, deployment),
-            groups=await group_titles(session, menu.group_names()),
+            groups={row.name: row.title for row in rows},
         )
 
     def title(self, kind: str, subject: str) -> str:
@@ -188,7 +193,7 @@ def _right(names: Names, wish: Wish, right: Right, held: Held) -> Right:
 
 
 async def _groups(session: AsyncSession, person: Person, names: Names) -> list[Right]:
-    """My groups, then those that some rule names: of others nobody outside is told."""
+    """My groups, then those that may be asked for: of others nobody outside is told."""
     rows = await session.execute(
         select(Group.name, Group.title)
         .join(GroupMember, GroupMember.group_id == Group.id)

@@ -15,7 +15,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -33,6 +32,8 @@ from petrihub_core.deployment import Deployment, read_deployment
 from petrihub_core.people import LOCAL_ISSUER, by_username
 from petrihub_core.records import Account, Person, RoleGrant, new_id
 from petrihub_core.roles import SUPER_ADMIN, Actor, permissions_of
+
+from tests.platform import wait_until_up
 
 HERE = Path(__file__).parent
 PASSWORD = "correct zebra paper clip"
@@ -125,10 +126,16 @@ class Hub:
     def database(self) -> Database:
         return Database.open(self.deployment.database_url)
 
-    def portal(self, method: str, path: str) -> httpx.Response:
+    def portal(self, method: str, path: str, **more: object) -> httpx.Response:
         """A call of the REST API with the portal's service token."""
         headers = {"Authorization": f"token {PORTAL_TOKEN}"}
-        return httpx.request(method, f"{self.url}/hub/api/{path}", headers=headers, timeout=60)
+        url = f"{self.url}/hub/api/{path}"
+        return httpx.request(method, url, headers=headers, timeout=60, **more)  # type: ignore[arg-type]
+
+    def token(self, name: str, note: str = "a script") -> str:
+        """A token of this person, who has signed in before, as the portal makes them."""
+        made = self.portal("POST", f"users/{name}/tokens", json={"note": note})
+        return str(made.json()["token"])
 
     def ready(self, name: str) -> dict[str, bool]:
         """The person's workspaces, and which of them answer."""
@@ -145,16 +152,6 @@ def _two_ports() -> int:
             except OSError:
                 continue
             return port
-
-
-def _wait_until_up(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    while True:
-        assert process.poll() is None, log.read_text()
-        try:
-            if httpx.get(f"{url}/hub/health").status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.05)  # between two looks at the condition
 
 
 @contextmanager
@@ -184,7 +181,7 @@ def running_hub(folder: Path, database_url: str = "", **environment: str) -> Ite
         )
     try:
         url = f"http://127.0.0.1:{port}"
-        _wait_until_up(url, process, folder / "hub.log")
+        wait_until_up(f"{url}/hub/health", process, folder / "hub.log")
         yield Hub(folder, deployment, url, process)
     finally:
         process.send_signal(signal.SIGTERM)

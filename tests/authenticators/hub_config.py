@@ -54,6 +54,7 @@ c.JupyterHub.authenticator_class = door.PetriHubAuthenticator
 if "DOOR_REFRESH_AGE" in os.environ:
     c.Authenticator.auth_refresh_age = int(os.environ["DOOR_REFRESH_AGE"])
 c.JupyterHub.spawner_class = Tiny
+c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 1}  # else `never` is answered after 10 s
 c.JupyterHub.proxy_class = NoProxy
 c.JupyterHub.bind_url = f"http://127.0.0.1:{PORT + 1}/"
 c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{PORT}"

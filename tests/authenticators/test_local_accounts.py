@@ -1,6 +1,8 @@
 """Names and passwords: who is let through, and what the others learn, with real tables."""
 
+import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -18,6 +20,7 @@ from petrihub_core.records import Account, AuditRow, Throttle
 
 AddPerson = Callable[..., Awaitable[str]]
 PASSWORD = "correct zebra paper clip"
+TOGETHER = 30  # tries at the same moment; of many more the database sheds some
 CHEAP = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
 
 
@@ -127,6 +130,28 @@ async def test_an_address_is_slowed_down_over_all_names(door) -> None:
     assert await door("ada", address="192.0.2.10") == "ada"
     with pytest.raises(Throttled):
         await door("ada", address="192.0.2.9")
+
+
+async def test_many_tries_are_a_handful_of_looks_at_a_password(door, passwords: Noting) -> None:
+    """A28: by many machines at one account, then by one machine at many names."""
+
+    async def guess(name: str, address: str) -> str:
+        try:
+            return await door(name, "guess", address)
+        except (SignInFailed, Throttled) as refused:
+            return type(refused).__name__
+
+    said: Counter[str] = Counter()
+    for each in range(5):
+        tries = (guess("ada", f"10.0.{each}.{number}") for number in range(TOGETHER))
+        said.update(await asyncio.gather(*tries))
+    assert said == {"SignInFailed": ACCOUNT.free, "Throttled": 5 * TOGETHER - ACCOUNT.free}
+    assert len(passwords.checked) == ACCOUNT.free
+    for each in range(4):
+        tries = (guess(f"name{each}-{number}", "10.1.0.1") for number in range(TOGETHER))
+        await asyncio.gather(*tries)
+    # those that were on their way when the address was first slowed down came through
+    assert len(passwords.checked) <= ACCOUNT.free + ADDRESS.free + TOGETHER
 
 
 async def test_a_hash_of_an_older_make_is_replaced_on_the_way_in(door, database: Database) -> None:

@@ -97,6 +97,17 @@ async def test_an_address_is_slowed_down_and_a_forged_header_does_not_help(
     assert hub.visitor().sign_in(researcher).status_code == 303
 
 
+async def test_tries_at_the_hubs_own_api_count_as_well(hub, researcher: str) -> None:
+    """A28: it takes a name and a password too, and says no more than 403 to any of them."""
+    script = hub.visitor().client
+    path = f"/hub/api/users/{researcher}/tokens"
+    auths: list[object] = [{"username": researcher, "password": "guess"}] * ACCOUNT.free
+    auths += [{"username": "x" * 1_000_000, "password": "x"}, {"username": 7}, ["x"], "x", {}]
+    for auth in auths:
+        assert script.post(path, json={"auth": auth}).status_code == 403
+    assert hub.visitor().sign_in(researcher).status_code == 429
+
+
 @pytest.mark.parametrize(
     ("wanted", "landed"),
     [
@@ -276,7 +287,7 @@ async def test_when_somebody_was_seen_is_written_down_but_not_for_their_machines
     first = await last_seen()
     assert first is not None
     assert now() - first < timedelta(minutes=1)
-    token = visitor.own_api(researcher, "POST", "/tokens", json={}).json()["token"]
+    hub.token(researcher)
     assert await last_seen() == first, "not again within the minute"
 
     async with tables.session() as session:
@@ -289,7 +300,6 @@ async def test_when_somebody_was_seen_is_written_down_but_not_for_their_machines
     machine = SimpleNamespace(request=SimpleNamespace(path=f"/hub/api/users/{researcher}/activity"))
     browser = SimpleNamespace(request=SimpleNamespace(path="/hub/token"))
     door.database = tables
-    assert token
     assert await door.refresh_user(person, machine) is True
     assert await last_seen() == long_ago
     assert await door.refresh_user(person, browser) is True

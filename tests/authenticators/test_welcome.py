@@ -170,11 +170,8 @@ async def test_a_code_in_the_query_is_not_taken(hub, invite) -> None:
 async def test_a_reset_ends_every_other_sign_in_and_token(hub, reset, researcher: str) -> None:
     old = hub.visitor()
     assert old.sign_in(researcher).status_code == 303
-    token = old.client.post(
-        f"/hub/api/users/{researcher}/tokens",
-        json={"note": "Server at /user/x/"},  # a note that looks like a workspace's own token
-        headers={"X-XSRFToken": old.client.cookies["_xsrf"], "Referer": f"{hub.url}/hub/token"},
-    ).json()["token"]
+    # a note that looks like a workspace's own token
+    token = hub.token(researcher, "Server at /user/x/")
     as_script = {"Authorization": f"token {token}"}
     assert hub.visitor().get("api/user", headers=as_script).status_code == 200
 

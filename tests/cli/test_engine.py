@@ -100,11 +100,12 @@ async def test_a_machine_without_docker_is_told_the_command(
 @needs_root
 @pytest.mark.timeout(600)
 async def test_a_private_engine_is_started_once_outlives_its_callers_and_keeps_its_images(
-    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
+    folder = tmp_path_factory.mktemp("e") / "e"  # a short name: it holds sockets
     # in a network of its own: a second engine rewrites the packet filter that the first one set
     play = await asyncio.create_subprocess_exec(
-        *("unshare", "--net", sys.executable, str(PLAY), str(tmp_path / "e")),
+        *("unshare", "--net", sys.executable, str(PLAY), str(folder)),
         stdout=subprocess.PIPE,
     )
     said, _ = await play.communicate()
@@ -112,7 +113,7 @@ async def test_a_private_engine_is_started_once_outlives_its_callers_and_keeps_i
     story = json.loads(said)
 
     assert story["given"][0] == story["given"][1] == story["given"][2]
-    assert story["given"][0][:2] == [str(tmp_path / "e" / "engine.sock"), True]
+    assert story["given"][0][:2] == [str(folder / "engine.sock"), True]
     assert story["outlives_its_callers"]
     assert story["stopped"] == {"said": True, "runs": False, "answers": False, "bridge": False}
     assert story["image_after_restart"] == 200

@@ -44,6 +44,15 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(p): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
+def test_one_address_for_all_is_for_trusted_users_and_says_so(tmp_path: Path, engine: Path) -> None:
+    folder = tmp_path / "srv"
+    done = init(folder, "--domain", "hub.example.org", "--no-subdomains", "--socket", engine)
+    assert "for trusted users only" in done.stdout
+    settings = (folder / "petrihub.toml").read_text()
+    assert "wildcard DNS record" in settings  # what the setting means stands beside it
+    assert not read_deployment(folder / "petrihub.toml").front.origins
+
+
 def test_an_empty_folder_becomes_an_installation(tmp_path: Path, engine: Path) -> None:
     folder = tmp_path / "srv"
     done = init(folder, "--domain", "hub.example.org", "--socket", engine)
@@ -51,6 +60,8 @@ def test_an_empty_folder_becomes_an_installation(tmp_path: Path, engine: Path) -
     assert "docker-compose up -d" in done.stdout
     deployment = read_deployment(folder / "petrihub.toml")
     assert deployment.public_url == "https://hub.example.org"
+    assert deployment.front.origins
+    assert "*.hub.example.org needs a DNS record and a certificate" in done.stdout
     assert deployment.parts == "apart"
     assert f"host={folder}/run/postgres" in deployment.database_url.replace("%2F", "/")
     assert "petrihub_portal" in deployment.portal_database_url

@@ -10,10 +10,12 @@ import pytest
 from sqlalchemy import Engine, event
 
 from petrihub_cli import backup, sqlite_copy
+from petrihub_cli.backup_seal import public_key
+from petrihub_cli.restore import Wish, restore
 from petrihub_cli.upgrade import bring_up_to_date, state_of_hub_tables
 from petrihub_core.database import state_of_tables
 from petrihub_core.deployment import Deployment
-from petrihub_core.errors import ConfigError, Unavailable
+from petrihub_core.errors import ConfigError, Conflict, Unavailable
 
 from tests.cli.older import PEOPLE, ask, execute, make_current, make_deployment, make_older
 
@@ -165,24 +167,13 @@ def test_a_backup_put_back_is_what_it_was_made_of(
     fresh = make_deployment(tmp_path / "fresh", server)
     (fresh.secrets / "settings_keys").unlink()
     (fresh.secrets / "database_password").write_text("of the new server")
-    backup.restore(made, fresh.state)
+    key = public_key(deployment.secrets)
+    restored = restore(made, fresh.state, Wish(key=key))
+    assert restored.made_at
     upgrade(fresh)
     assert_current(fresh)
     assert (fresh.state / "deployment-id").read_text().strip() == identity
     assert (fresh.secrets / "settings_keys").read_text() == "k1 00\n"
     assert (fresh.secrets / "database_password").read_text() == "of the new server"
-    with pytest.raises(Exception, match="tables already"):
-        backup.restore(made, fresh.state)
-
-
-def test_what_is_no_backup_or_a_damaged_one_is_refused(tmp_path: Path) -> None:
-    deployment = make_deployment(tmp_path / "state")
-    with pytest.raises(Exception, match="no database"):
-        backup.back_up(deployment, "by-hand")
-    make_current(deployment)
-    with pytest.raises(Exception, match="not a backup"):
-        backup.restore(tmp_path, tmp_path / "fresh")
-    made = backup.back_up(deployment, "by-hand")
-    execute(f"sqlite:///{made / 'jupyterhub.sqlite'}", "DELETE FROM users")
-    with pytest.raises(Unavailable, match="not what the database held"):
-        backup.restore(made, tmp_path / "fresh")
+    with pytest.raises(Conflict, match="tables already"):
+        restore(made, fresh.state, Wish(key=key))

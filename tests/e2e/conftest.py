@@ -1,8 +1,4 @@
-"""The browser tests' fixtures.
-
-browser    Chromium, for one test file
-studio     a whole PetriHub on one backend with its first admin signed up, for one test file
-"""
+"""`studio`: a whole PetriHub on one backend with its first admin signed up, for one test file."""
 
 import asyncio
 from collections.abc import Iterator
@@ -10,21 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import docker
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from petrihub_cli.engine import find_engine
 from petrihub_spawner.pod.model import DEPLOYMENT_LABEL
 
 from tests.e2e.studio import HOME, Studio, choose_password
-from tests.platform import BROWSER_FLAGS, free_port, start_up
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium, args=BROWSER_FLAGS)
-        yield launched
-        launched.close()
+from tests.platform import free_port, start_up
 
 
 def backends() -> list[object]:

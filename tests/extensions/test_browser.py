@@ -12,15 +12,14 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, async_playwright, expect
 
-from tests.platform import BROWSER_FLAGS
+from tests.platform import BROWSER_FLAGS, CHROMIUM
 
-CHROMIUM = shutil.which("chromium")
 TOKEN = "a-token-for-tests"
 SECONDS = 1000.0  # Playwright counts in ms
 APPS = Path(__file__).parent / "apps"
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="apt-get install chromium"),
+    pytest.mark.skipif(shutil.which("chromium") is None, reason="apt-get install chromium"),
 ]
 
 

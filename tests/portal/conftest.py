@@ -1,10 +1,14 @@
 """A whole PetriHub on the local backend, people in it, and their sessions.
 
 site         a running platform and its tables (session)
+postgres_site  another one, on PostgreSQL (session)
 add_person   makes people who can sign in; gives their `Guest`
 guest        a fresh researcher; `boss` is a fresh super admin
 fronted      a platform of its own behind Caddy (session), with its tables `fronted_tables`
 chief        a fresh super admin there, who comes by HTTPS
+origins      a platform behind Caddy with an origin for each person (session)
+admin        a super admin for the `browser` (module)
+visit        opens a page of the portal in it as somebody
 """
 
 import asyncio
@@ -12,8 +16,10 @@ import shutil
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
+import asyncpg
 import pytest
 from argon2 import PasswordHasher
+from playwright.sync_api import Browser, Page
 
 from petrihub_core.database import Database
 from petrihub_core.deployment import read_deployment
@@ -21,11 +27,14 @@ from petrihub_core.people import LOCAL_ISSUER
 from petrihub_core.records import Account, Person, RoleGrant, new_id
 from petrihub_core.roles import SUPER_ADMIN
 
-from tests.conftest import skip
+from tests.conftest import postgres_database, skip
 from tests.platform import PASSWORD, free_port, start_up
-from tests.portal.fronted import Fronted, HttpsGuest, start_fronted
-from tests.portal.guests import Guest, Site
+from tests.portal.browsing import enter, listen, newcomer
+from tests.portal.fronted import OWN_DOMAIN, Fronted, HttpsGuest, start_fronted
+from tests.portal.guests import PORTAL, Guest, Site
 from tests.portal.workspaces import WORKSPACE, Hub, Studio, make_guest, text
+
+PORTAL_CONNECTIONS = 40  # most that the portal's role has at PostgreSQL
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +45,33 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield Site(up, read_deployment(state / "petrihub.toml"))
     finally:
         up.interrupt()
+
+
+@pytest.fixture(scope="session")
+def postgres_site(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A platform of its own, whose tables are in PostgreSQL."""
+    state = tmp_path_factory.mktemp("postgres-site")
+    (state / "petrihub.toml").write_text(asyncio.run(make_databases(postgres)))
+    up = start_up(state, "local", free_port())
+    try:
+        yield Site(up, read_deployment(state / "petrihub.toml"))
+    finally:
+        up.interrupt()
+
+
+async def make_databases(server: str) -> str:
+    """Two databases and two roles, as images/postgres makes them; the section for petrihub.toml."""
+    urls = [await postgres_database(server) for _ in range(2)]
+    connection = await asyncpg.connect(f"{server.replace('+asyncpg', '')}/postgres")
+    await connection.execute("CREATE ROLE hub LOGIN")
+    most = f"CONNECTION LIMIT {PORTAL_CONNECTIONS}"
+    await connection.execute(f"CREATE ROLE portal LOGIN {most} IN ROLE hub")
+    for url in urls:
+        await connection.execute(f"ALTER DATABASE {url.rpartition('/')[2]} OWNER TO hub")
+    await connection.close()
+    ours, hubs = (url.replace("petrihub@", "hub@") for url in urls)
+    hubs = hubs.replace("+asyncpg", "+psycopg")
+    return f'[database]\nurl = "{ours}"\nhub_url = "{hubs}"\nportal_user = "portal"\n'
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +86,18 @@ def fronted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fronted]:
     if shutil.which("caddy") is None:
         skip("Caddy is not installed (apt-get install caddy)")
     started = start_fronted(tmp_path_factory.mktemp("fronted"))
+    try:
+        yield started
+    finally:
+        assert started.up.interrupt() == 0
+
+
+@pytest.fixture(scope="session")
+def origins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fronted]:
+    """A platform behind Caddy where each person has an origin of their own."""
+    if shutil.which("caddy") is None:
+        skip("Caddy is not installed (apt-get install caddy)")
+    started = start_fronted(tmp_path_factory.mktemp("origins"), OWN_DOMAIN)
     try:
         yield started
     finally:
@@ -117,6 +165,11 @@ async def boss(add_person: AddPerson) -> Guest:
 @pytest.fixture(scope="session")
 def studio(site: Site) -> Iterator[Studio]:
     """A running workspace of somebody who has it open."""
+    yield from open_studio(site)
+
+
+def open_studio(site: Site) -> Iterator[Studio]:
+    """Start it; its owner has it open."""
     owner = asyncio.run(make_guest(site)).sign_in()
     hub = Hub(site)
     hub.start(owner, WORKSPACE)
@@ -126,3 +179,30 @@ def studio(site: Site) -> Iterator[Studio]:
     inside.call("PUT", "api/contents/notes.txt", json=text("first"))
     yield made
     hub.client.close()
+
+
+@pytest.fixture(scope="module")
+def admin(site: Site) -> Guest:
+    """A super admin for the browser: `boss` would need this thread's loop."""
+    return newcomer(site, SUPER_ADMIN)
+
+
+Visit = Callable[..., Page]
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Visit]:
+    """Opens the portal as somebody; no script may have complained."""
+    contexts, complaints = [], []
+
+    def open_as(guest: Guest, path: str = "", **more: object) -> Page:
+        contexts.append(enter(browser, guest, **more))
+        page = contexts[-1].new_page()
+        listen(page, complaints)
+        page.goto(PORTAL + path)
+        return page
+
+    yield open_as
+    for context in contexts:
+        context.close()
+    assert complaints == []

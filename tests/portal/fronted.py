@@ -14,6 +14,7 @@ from tests.platform import Up, free_port, start_up
 from tests.portal.guests import Guest, Site
 
 DOMAIN = "localhost"  # a name that every resolver, browser and ACME server finds on this machine
+OWN_DOMAIN = "hub.test"  # with people's own origins below it; only our clients find it
 
 _CONFIG = """\
 backend = "local"
@@ -25,6 +26,7 @@ domain = "{domain}"
 https_port = {https}
 http_port = {http}
 listen = "127.0.0.1"
+subdomains = {subdomains}
 [workspaces]
 stop_on_exit = true
 """
@@ -36,18 +38,44 @@ class Fronted(Site):
 
     @property
     def plain(self) -> str:
-        return f"http://{DOMAIN}:{self.deployment.front.http_port}"
+        front = self.deployment.front
+        return f"http://{front.domain}:{front.http_port}"
 
 
-def start_fronted(state: Path) -> Fronted:
-    """Run `petrihub up` with a front on free ports."""
+def start_fronted(state: Path, domain: str = DOMAIN) -> Fronted:
+    """Run `petrihub up` with a front on free ports; at `OWN_DOMAIN` with people's own origins."""
     state.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    text = _CONFIG.format(port=port, domain=DOMAIN, https=free_port(), http=free_port())
+    text = _CONFIG.format(
+        port=port,
+        domain=domain,
+        https=free_port(),
+        http=free_port(),
+        subdomains="true" if domain == OWN_DOMAIN else "false",
+    )
     (state / "petrihub.toml").write_text(text)
     up: Up = start_up(state, "local", port)
     deployment: Deployment = read_deployment(state / "petrihub.toml")
     return Fronted(up, deployment)
+
+
+class ToThisMachine(httpx.HTTPTransport):
+    """Every name leads to loopback, and every certificate is accepted."""
+
+    def __init__(self) -> None:
+        super().__init__(verify=False)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """With the name as Host and for TLS, as a browser does."""
+        return super().handle_request(
+            httpx.Request(
+                request.method,
+                request.url.copy_with(host="127.0.0.1"),
+                headers=request.headers,
+                stream=request.stream,
+                extensions={**request.extensions, "sni_hostname": request.url.host},
+            )
+        )
 
 
 class HttpsGuest(Guest):
@@ -55,7 +83,7 @@ class HttpsGuest(Guest):
 
     def __post_init__(self) -> None:
         self.client = httpx.Client(
-            base_url=self.site.url, follow_redirects=True, timeout=60, trust_env=False, verify=False
+            base_url=self.site.url, follow_redirects=True, timeout=60, transport=ToThisMachine()
         )
 
 

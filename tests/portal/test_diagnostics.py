@@ -4,13 +4,18 @@ import io
 import json
 import tomllib
 import zipfile
+from dataclasses import replace
 
 import pytest
 
+from petrihub_cli.state import inner_ports, keys
 from petrihub_core.audit_search import Filter, search
 from petrihub_core.database import Database
+from petrihub_core.database_address import DatabaseSection
 from petrihub_core.settings.vault import Vault
+from petrihub_portal import diagnostics
 from petrihub_portal.redaction import Redactor
+from petrihub_portal.serve import make_portal
 
 from tests.portal.conftest import AddPerson
 from tests.portal.guests import Guest, Site
@@ -65,6 +70,34 @@ async def test_no_secret_and_no_name_is_in_the_bundle(
             await vault.forget(session, "email", "password", "tests")
         kept.unlink()
         log.unlink()
+
+
+async def test_no_secret_of_the_environment_or_of_an_address_is_in_the_bundle(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMTP_RELAY_PASSWORD", f"{CANARY} of the relay")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", f"{CANARY}/key+0010")
+    address = f"postgresql+asyncpg://petrihub:{CANARY}%40%2Fdb@127.0.0.1:1/petrihub"
+    elsewhere = DatabaseSection(url=address, hub_url=address.replace("asyncpg", "psycopg"))
+    said = (f"{CANARY} of the relay", f"{CANARY}/key+0010", f"{CANARY}@/db", f"{CANARY}%40%2Fdb")
+    log = site.deployment.logs / "canary.log"
+    log.write_text("".join(f"it said {each} to us\n" for each in said))
+    made = make_portal(
+        site.deployment,
+        keys(site.deployment),
+        f"http://127.0.0.1:{inner_ports(site.deployment)['hub']}/hub/api",
+    )
+    portal = replace(made, deployment=made.deployment.model_copy(update={"database": elsewhere}))
+    try:
+        with zipfile.ZipFile(io.BytesIO(await diagnostics.bundle(portal))) as archive:
+            parts = {name: archive.read(name).decode() for name in archive.namelist()}
+        assert [name for name, text in parts.items() if CANARY in text] == []
+        assert parts["logs/canary.log"].count("it said") == len(said)
+        assert "postgresql+asyncpg" in parts["petrihub.toml"]
+    finally:
+        log.unlink()
+        await made.hub.close()
+        await made.database.close()
 
 
 async def test_the_bundle_says_what_runs_here_and_that_it_was_made(

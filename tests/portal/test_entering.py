@@ -61,6 +61,16 @@ def test_two_tabs_may_sign_in_at_the_same_time(guest: Guest) -> None:
         assert str(back.url).endswith(f"me?tab={number}")
 
 
+def test_a_browser_that_begins_many_sign_ins_keeps_the_last_ones(guest: Guest) -> None:
+    """A73: the server keeps nothing of them, and the browser's cookies do not grow."""
+    guest.sign_in()
+    for _ in range(30):
+        last = guest.client.get(f"{PORTAL}sign-in?next=me", follow_redirects=False)
+    begun = [name for name in guest.client.cookies if name.startswith("petrihub-portal-state-")]
+    assert len(begun) == 20
+    assert str(guest.client.get(last.headers["location"]).url).endswith("/me")
+
+
 def test_assets_are_kept_by_version_only(site: Site) -> None:
     where = f"{site.url}{PORTAL}static/portal/css/portal.css"
     assert "immutable" in httpx.get(f"{where}?v=1").headers["cache-control"]

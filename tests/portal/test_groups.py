@@ -2,11 +2,13 @@
 
 import httpx
 import pytest
+from sqlalchemy import select
 
 from petrihub_core import audit
 from petrihub_core.database import Database
+from petrihub_core.records import AuditRow
 
-from tests.portal.guests import Guest, Site
+from tests.portal.guests import PORTAL, Guest, Site
 
 
 @pytest.fixture
@@ -113,3 +115,85 @@ async def test_the_overview_of_a_content_admin_has_no_settings(add_person) -> No
     assert "Profiles and sizes" in page
     for words in ("Domain and TLS", "Backup", "Running workspaces", "Active people"):
         assert words not in page, words
+
+
+async def test_only_a_group_that_is_open_is_told_to_others_and_asked_for(
+    boss: Guest, guest: Guest, group: str
+) -> None:
+    asked = {"kind": "group", "subject": group, "reason": "I join the imaging."}
+
+    def titles() -> list[str]:
+        return [each["title"] for each in guest.api("GET", "rights").json()["groups"]]
+
+    boss.api("PATCH", f"groups/{group}", {"open_to_requests": True})
+    assert boss.api("GET", f"groups/{group}").json()["open_to_requests"] is True
+    boss.api("PUT", f"groups/{group}", {"title": f"Imaging {group}"})
+    assert boss.api("GET", f"groups/{group}").json()["open_to_requests"] is False
+    assert f"Imaging {group}" not in titles()
+    assert guest.api("POST", "requests", asked).status_code == 400
+    assert guest.api("PATCH", f"groups/{group}", {"open_to_requests": True}).status_code == 404
+    assert guest.post(f"groups/{group}/open", {"open": "yes"}).status_code == 404
+    form = {"title": f"Imaging {group}", "open_to_requests": "on"}
+    assert boss.post(f"admin/groups/{group}", form).status_code == 303
+    assert f"Imaging {group}" in titles()
+    assert guest.get(f"groups/{group}").status_code == 404, "its name, not its people"
+    assert guest.api("GET", f"groups/{group}/requests").status_code == 404
+    assert guest.api("POST", "requests", asked).status_code == 201
+    # closed again: who has asked still gets an answer
+    boss.api("PATCH", f"groups/{group}", {"open_to_requests": False})
+    [waiting] = boss.api("GET", f"groups/{group}/requests").json()["requests"]
+    answered = boss.api(
+        "POST", f"groups/{group}/requests/{waiting['id']}/answer", {"approve": True}
+    )
+    assert answered.json()["state"] == "approved"
+    assert guest.get(f"groups/{group}").status_code == 200
+
+
+async def test_a_manager_answers_for_this_group_and_for_nothing_else(
+    boss: Guest, guest: Guest, group: str, add_person, site: Site, tables: Database
+) -> None:
+    ada, eve, kay = await add_person(), await add_person(), await add_person()
+    other = f"o{boss.name}"
+    assert boss.api("POST", "groups", {"name": other}).status_code == 201
+    for name, manager in ((group, ada), (other, kay)):
+        assert boss.api("PUT", f"groups/{name}/members/{manager.name}").status_code == 201
+        led = boss.api("PATCH", f"groups/{name}/members/{manager.name}", {"manager": True})
+        assert led.status_code == 200
+    assert boss.api("PUT", f"groups/{group}/members/{eve.name}").status_code == 201
+    assert eve.api("PATCH", f"groups/{group}", {"open_to_requests": True}).status_code == 403
+    assert ada.api("PATCH", f"groups/{group}", {"open_to_requests": True}).status_code == 200
+    asked = {"kind": "group", "subject": group, "reason": "Next week."}
+    request = guest.api("POST", "requests", asked).json()["id"]
+
+    def told(who: Guest) -> list[str]:
+        lines = who.api("GET", "feed").json()["lines"]
+        return [line["link"].partition("#")[0] for line in lines if guest.name in line["title"]]
+
+    assert told(ada) == [f"{PORTAL}groups/{group}"]
+    assert told(boss) == [f"{PORTAL}admin/requests"]
+    assert told(eve) == told(kay) == []
+    answer = f"requests/{request}/answer"
+    yes = {"approve": True}
+    assert eve.api("GET", f"groups/{group}/requests").status_code == 403
+    assert eve.api("POST", f"groups/{group}/{answer}", yes).status_code == 403
+    assert kay.api("POST", f"groups/{group}/{answer}", yes).status_code == 404
+    assert kay.api("POST", f"groups/{other}/{answer}", yes).status_code == 404
+    assert kay.post(f"groups/{other}/requests/{request}", {"answer": "approve"}).status_code == 404
+    assert ada.api("POST", f"admin/{answer}", yes).status_code == 403
+    silent = ada.api("POST", f"groups/{group}/{answer}", {"approve": False})
+    assert (silent.status_code, "answer is missing" in silent.text) == (400, True)
+    assert ada.api("POST", f"groups/{group}/{answer}", yes).json()["answered_by"] == ada.name
+    assert hub_members(site, group) == {ada.name, eve.name, guest.name}
+    late = boss.api("POST", f"admin/{answer}", {"approve": False, "words": "No."})
+    assert late.status_code == 409
+    async with tables.reading() as session:
+        rows = await session.execute(
+            select(AuditRow.action, AuditRow.actor)
+            .where(AuditRow.target.in_([f"group/{group}", f"{guest.name}/{request}"]))
+            .order_by(AuditRow.seq.desc())
+        )
+        assert [tuple(row) for row in rows][:3] == [
+            ("request.approved", ada.name),
+            ("group.member.added", ada.name),
+            ("request.asked", guest.name),
+        ]

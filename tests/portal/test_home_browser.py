@@ -1,66 +1,32 @@
 """Home, feed, requests and rights in a real browser, with a real workspace."""
 
-import asyncio
-import os
 import re
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 from sqlalchemy import delete
 
 from petrihub_core import feed, settings
 from petrihub_core.deployment import Size
 from petrihub_core.feed import Kind, Line
 from petrihub_core.menu import MenuSettings, menu_in_file
-from petrihub_core.records import Group, RoleGrant, SettingsVersion
-from petrihub_core.roles import SUPER_ADMIN
+from petrihub_core.records import Group, SettingsVersion
 
-from tests.platform import BROWSER_FLAGS
+from tests.portal.browsing import look_at, newcomer, wait_for
+from tests.portal.conftest import Visit
 from tests.portal.guests import PORTAL, Guest, Site
-from tests.portal.workspaces import Hub, make_guest
+from tests.portal.workspaces import Hub
 
 pytestmark = pytest.mark.browser
 START_MS = 120_000
-VIEWS = {"light": ("light", 1200), "phone-dark": ("dark", 390)}
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    expect.set_options(timeout=30_000)  # the machine may be busy
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium, args=BROWSER_FLAGS)
-        yield launched
-        launched.close()
-
-
-def wait_for(work: object) -> object:
-    """The result of a coroutine: the browser's driver runs a loop in this thread already."""
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, work).result()  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
 def ada(site: Site) -> Guest:
-    return wait_for(make_guest(site))  # type: ignore[return-value]
-
-
-@pytest.fixture(scope="module")
-def boss(site: Site) -> Guest:
-    async def make() -> Guest:
-        made = await make_guest(site)
-        tables = site.database()
-        async with tables.session() as session:
-            session.add(RoleGrant(person_id=made.person_id, role=SUPER_ADMIN, granted_by="tests"))
-        await tables.close()
-        return made
-
-    return wait_for(make())  # type: ignore[return-value]
+    return newcomer(site)
 
 
 @pytest.fixture(scope="module")
@@ -88,60 +54,6 @@ def menu(site: Site) -> Iterator[None]:
     wait_for(save())
     yield
     wait_for(put_back())
-
-
-Visit = Callable[[Guest], Page]
-
-
-@pytest.fixture
-def visit(browser: Browser) -> Iterator[Visit]:
-    """A page signed in as somebody; no script may have complained."""
-    contexts, complaints = [], []
-
-    def open_as(guest: Guest) -> Page:
-        guest.xsrf or guest.sign_in()
-        size = {"width": 1200, "height": 800}
-        # a colour on its way to another one has a contrast of its own
-        context = browser.new_context(viewport=size, reduced_motion="reduce")  # type: ignore[arg-type]
-        contexts.append(context)
-        context.add_cookies(
-            [
-                {"name": each.name, "value": each.value or "", "url": guest.site.url + each.path}
-                for each in guest.client.cookies.jar
-            ]
-        )
-        page = context.new_page()
-        page.on("console", lambda message: _hear(complaints, message))
-        page.goto(f"{guest.site.url}{PORTAL}")
-        return page
-
-    yield open_as
-    for context in contexts:
-        context.close()
-    assert complaints == []
-
-
-def _hear(complaints: list[str], message: ConsoleMessage) -> None:
-    # what JupyterLab itself complains of is not ours; a status is no failed script
-    ours = PORTAL in message.location["url"]
-    if ours and message.type in ("error", "warning") and "with a status of" not in message.text:
-        complaints.append(message.text)
-
-
-def look_at(page: Page, name: str) -> None:
-    """No serious violation of accessibility, in all views; pictures where PETRIHUB_SHOTS says."""
-    for view, (scheme, width) in VIEWS.items():
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        page.set_viewport_size({"width": width, "height": 800})
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), name
-        if folder := os.environ.get("PETRIHUB_SHOTS"):
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            page.screenshot(path=Path(folder) / f"{name}-{view}.png", full_page=True)
-        found = Axe().run(page).response["violations"]
-        serious = [each for each in found if each["impact"] in ("serious", "critical")]
-        assert [(each["id"], each["nodes"][0]["html"]) for each in serious] == [], (name, view)
-    page.emulate_media(color_scheme="light")
-    page.set_viewport_size({"width": 1200, "height": 800})
 
 
 def row(page: Page, name: str):  # type: ignore[no-untyped-def] # Locator
@@ -241,7 +153,7 @@ def test_a_workspace_is_renamed_stopped_and_deleted_with_the_keyboard(
 
 
 def test_a_request_goes_from_the_rule_to_the_answer(
-    menu: None, ada: Guest, boss: Guest, visit: Visit
+    menu: None, ada: Guest, admin: Guest, visit: Visit
 ) -> None:
     page = visit(ada)
     page.locator("#ph-user summary").click()
@@ -256,18 +168,18 @@ def test_a_request_goes_from_the_rule_to_the_answer(
     expect(page.locator("#ph-said")).to_contain_text("You asked for the size Vast.")
     look_at(page, "requests")
 
-    admin = visit(boss)
-    admin.get_by_role("link", name=re.compile(r"Notifications, \d+ unread")).click()
-    look_at(admin, "feed")
-    admin.get_by_role("button", name="Answer").click()
-    expect(admin).to_have_url(re.compile("/admin/requests#request-"))
-    look_at(admin, "admin-requests")
-    admin.get_by_role("button", name=f"Decline: {ada.name}, the size Vast").click()
-    expect(admin.get_by_role("alert")).to_contain_text("The answer is missing")
-    admin.get_by_label("Until").fill(f"{datetime.now(UTC).year + 1}-06-30")
-    admin.get_by_role("button", name=f"Approve: {ada.name}, the size Vast").click()
-    expect(admin.locator("#ph-said")).to_contain_text(f"{ada.name} has the size Vast")
-    look_at(admin, "admin-requests-done")
+    answering = visit(admin)
+    answering.get_by_role("link", name=re.compile(r"Notifications, \d+ unread")).click()
+    look_at(answering, "feed")
+    answering.get_by_role("button", name="Answer").click()
+    expect(answering).to_have_url(re.compile("/admin/requests#request-"))
+    look_at(answering, "admin-requests")
+    answering.get_by_role("button", name=f"Decline: {ada.name}, the size Vast").click()
+    expect(answering.get_by_role("alert")).to_contain_text("The answer is missing")
+    answering.get_by_label("Until").fill(f"{datetime.now(UTC).year + 1}-06-30")
+    answering.get_by_role("button", name=f"Approve: {ada.name}, the size Vast").click()
+    expect(answering.locator("#ph-said")).to_contain_text(f"{ada.name} has the size Vast")
+    look_at(answering, "admin-requests-done")
 
     page.reload()
     expect(page.get_by_text("Approved", exact=True)).to_be_visible()

@@ -1,74 +1,23 @@
 """Profiles, maintenance and running workspaces in a real browser: what needs its scripts."""
 
-import asyncio
 import re
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-from petrihub_core.records import RoleGrant
-from petrihub_core.roles import SUPER_ADMIN
-
-from tests.platform import BROWSER_FLAGS
-from tests.portal.guests import PORTAL, Guest, Site
-from tests.portal.workspaces import make_guest
+from tests.portal.browsing import barriers
+from tests.portal.conftest import Visit
+from tests.portal.guests import PORTAL, Guest
 
 pytestmark = pytest.mark.browser
 PAGES = ("profiles", "profiles/edit/notebooks", "profiles/sizes/small", "workspaces",
          "announcements", "maintenance")  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    expect.set_options(timeout=30_000)  # the machine may be busy
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium, args=BROWSER_FLAGS)
-        yield launched
-        launched.close()
-
-
-@pytest.fixture(scope="module")
-def admin(site: Site) -> Guest:
-    async def make() -> Guest:
-        made = await make_guest(site)
-        tables = site.database()
-        async with tables.session() as session:
-            session.add(RoleGrant(person_id=made.person_id, role=SUPER_ADMIN, granted_by="tests"))
-        await tables.close()
-        return made
-
-    # the browser's driver runs a loop in this thread already
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, make()).result().sign_in()
-
-
 @pytest.fixture
-def page(browser: Browser, admin: Guest) -> Iterator[Page]:
-    """A page as `admin`, in another time zone than UTC; no script may complain."""
-    context = browser.new_context(base_url=admin.site.url, timezone_id="Asia/Tokyo")
-    context.add_cookies(
-        [
-            {"name": each.name, "value": each.value or "", "domain": "127.0.0.1", "path": each.path}
-            for each in admin.client.cookies.jar
-        ]
-    )
-    opened = context.new_page()
-    complaints: list[str] = []
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on(
-        "console",
-        lambda said: (
-            complaints.append(said.text)
-            if said.type == "error" and "the server responded with a status of" not in said.text
-            else None
-        ),
-    )
-    yield opened
-    context.close()
-    assert complaints == []
+def page(visit: Visit, admin: Guest) -> Page:
+    """A page as `admin`, in another time zone than UTC."""
+    return visit(admin, timezone_id="Asia/Tokyo")
 
 
 def test_a_profile_is_previewed_before_it_is_saved(page: Page) -> None:
@@ -107,8 +56,7 @@ def test_the_pages_have_no_serious_barrier(page: Page, path: str) -> None:
         page.goto(f"{PORTAL}admin/{path}")
         if path == "workspaces":
             expect(page.get_by_text("Promised CPU")).to_be_visible()
-        found = Axe().run(page).response["violations"]
-        assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
+        assert barriers(page) == []
     page.set_viewport_size({"width": 390, "height": 844})
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width <= 390

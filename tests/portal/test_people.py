@@ -120,23 +120,24 @@ async def test_a_new_password_link_and_an_address(boss: Guest, guest: Guest) -> 
 async def test_deactivating_ends_page_token_and_workspace_within_a_minute(
     boss: Guest, guest: Guest, tables: Database
 ) -> None:
-    guest.get("/")
-    # pages of the hub, which keep their own token in a cookie
-    guest.client.get("/hub/spawn")
+    wish = {"note": "nightly", "scopes": ["own:open"], "days": 1}
+    script = script_with(guest.site, guest.api("POST", "tokens", wish).json()["token"])
+    guest.client.get("/hub/spawn")  # a page of the hub, which keeps its own token in a cookie
     headers = {"X-XSRFToken": guest.client.cookies.get("_xsrf", path="/hub/") or ""}
-    token = guest.client.post(f"/hub/api/users/{guest.name}/tokens", json={}, headers=headers)
-    assert token.status_code == 201, token.text
-    script = script_with(guest.site, token.json()["token"])
-    started = script("POST", f"/hub/api/users/{guest.name}/servers/one")
+    server = f"/hub/api/users/{guest.name}/servers/one"
+    assert script("POST", server).status_code == 403, "it opens what runs, and starts nothing"
+    started = guest.client.post(server, headers=headers)
     assert started.status_code in (201, 202), started.text
 
     def ready() -> bool:
-        servers = script("GET", f"/hub/api/users/{guest.name}").json()["servers"]
+        model = guest.client.get(f"/hub/api/users/{guest.name}", headers=headers)
+        servers = model.json()["servers"]
         return bool(servers and servers["one"]["ready"])
 
     await until(ready)
     workspace = f"/user/{guest.name}/one/api/status"
     assert script("GET", workspace).status_code == 200
+    assert script("GET", f"{API}/me").status_code == 403, "not one of its scopes"
     begun = time.monotonic()
     assert boss.post(f"{PEOPLE}/{guest.name}/deactivate").status_code == 303
     assert guest.client.get(f"{API}/me").status_code == 401
@@ -146,6 +147,10 @@ async def test_deactivating_ends_page_token_and_workspace_within_a_minute(
     async with tables.reading() as session:
         person = await session.get_one(Person, guest.person_id)
         assert (person.active, person.sessions_to_end) == (False, False)
+        starts = select(AuditRow.target).where(
+            AuditRow.actor == guest.name, AuditRow.action == "workspace.start"
+        )
+        assert list(await session.scalars(starts)) == [f"{guest.name}/one"]
         assert await audit.verify(session) is None
     assert boss.post(f"{PEOPLE}/{guest.name}/activate").status_code == 303
     assert guest.client.get(f"{API}/me").status_code == 401, "the old page stays out"

@@ -4,12 +4,10 @@ import asyncio
 import os
 import re
 import subprocess
-import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import asyncpg
 import httpx
@@ -17,23 +15,17 @@ import pytest
 
 from petrihub_cli.state import inner_ports
 from petrihub_core.database import Database
-from petrihub_core.deployment import read_deployment
 from petrihub_core.people import LOCAL_ISSUER
 from petrihub_core.records import Account, Person, RoleGrant, new_id
 from petrihub_core.roles import SUPER_ADMIN
 
-from tests.conftest import postgres_database
-from tests.platform import PASSWORD, free_port, petrihub, start_up
+from tests.platform import PASSWORD, free_port, petrihub, wait_until_up
+from tests.portal.conftest import PORTAL_CONNECTIONS
 from tests.portal.guests import API, PORTAL, Guest, Site
 
 pytestmark = pytest.mark.postgres
 
-PORTAL_CONNECTIONS = 40
 TOKEN = re.compile(r'name="_xsrf" value="([^"]+)"')
-ROLES = f"""
-    CREATE ROLE hub LOGIN;
-    CREATE ROLE portal LOGIN CONNECTION LIMIT {PORTAL_CONNECTIONS} IN ROLE hub;
-"""
 
 
 @dataclass
@@ -55,25 +47,9 @@ class Pair:
         )
 
 
-async def make_databases(server: str) -> str:
-    """Two databases and two roles, as images/postgres makes them; the section for petrihub.toml."""
-    urls = [await postgres_database(server) for _ in range(2)]
-    connection = await asyncpg.connect(f"{server.replace('+asyncpg', '')}/postgres")
-    await connection.execute(ROLES)
-    for url in urls:
-        await connection.execute(f"ALTER DATABASE {url.rpartition('/')[2]} OWNER TO hub")
-    await connection.close()
-    ours, hubs = (url.replace("petrihub@", "hub@") for url in urls)
-    hubs = hubs.replace("+asyncpg", "+psycopg")
-    return f'[database]\nurl = "{ours}"\nhub_url = "{hubs}"\nportal_user = "portal"\n'
-
-
 @pytest.fixture(scope="module")
-def pair(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    state = tmp_path_factory.mktemp("replicas")
-    (state / "petrihub.toml").write_text(asyncio.run(make_databases(postgres)))
-    up = start_up(state, "local", free_port())
-    deployment = read_deployment(state / "petrihub.toml")
+def pair(postgres: str, postgres_site: Site) -> Iterator[Pair]:
+    state, deployment = postgres_site.up.state, postgres_site.deployment
     port, hub_port = free_port(), inner_ports(deployment)["hub"]
     log = state / "replica.log"
     with log.open("wb") as out:
@@ -85,23 +61,11 @@ def pair(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
         )
     try:
         second = f"http://127.0.0.1:{port}"
-        wait_for(f"{second}{API}/alive", log)
-        yield Pair(Site(up, deployment), second, postgres.replace("+asyncpg", ""))
+        wait_until_up(f"{second}{API}/alive", replica, log)
+        yield Pair(postgres_site, second, postgres.replace("+asyncpg", ""))
     finally:
         replica.terminate()
         replica.wait(20)
-        up.interrupt()
-
-
-def wait_for(url: str, log: Path) -> None:
-    for _ in range(200):
-        try:
-            if httpx.get(url, trust_env=False).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.1)
-    raise AssertionError(log.read_text())
 
 
 @pytest.fixture
@@ -171,6 +135,28 @@ def test_of_many_edits_of_one_version_at_both_one_is_kept(pair: Pair, admin: Gue
     assert "Somebody else saved this page" in refused["detail"]
     kept = next(answer for answer in answers if answer.status_code == 200).json()
     assert admin.api("GET", "settings/site").json()["values"] == kept["values"]
+
+
+def test_nobody_has_more_tokens_than_allowed_by_asking_both_at_once(
+    pair: Pair, admin: Guest
+) -> None:
+    """A73: who came too late gives the token back, before anybody has seen it."""
+    limits = admin.api("GET", "settings/limits").json()
+    few = {**limits["values"], "tokens_per_person": 3}
+    saved = admin.api("PUT", "settings/limits", {"values": few, "expected": limits["version"]})
+    assert saved.status_code == 200, saved.text
+    wish = {"note": "many", "scopes": ["own"], "days": 1}
+    with pair.at_second(admin) as other:
+
+        def make(number: int) -> int:
+            if number % 2:
+                return other.post(f"{API}/tokens", json=wish).status_code
+            return admin.api("POST", "tokens", wish).status_code
+
+        with ThreadPoolExecutor(8) as pool:
+            codes = sorted(pool.map(make, range(12)))
+    assert codes == [201] * 3 + [409] * 9
+    assert len(admin.api("GET", "tokens").json()["tokens"]) == 3
 
 
 async def test_a_hub_without_its_database_signs_nobody_out(pair: Pair, admin: Guest) -> None:

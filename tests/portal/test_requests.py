@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import delete, select
 
 from petrihub_core import settings
-from petrihub_core.database import Database
+from petrihub_core.database import Database, migrate
 from petrihub_core.deployment import Size
-from petrihub_core.errors import NotAllowed
+from petrihub_core.errors import Conflict, NotAllowed
 from petrihub_core.menu import MenuSettings, menu_in_file
 from petrihub_core.people import LOCAL_ISSUER, person_for
 from petrihub_core.records import (
@@ -30,6 +30,7 @@ from petrihub_core.settings.store import version_of
 from petrihub_portal import asking
 from petrihub_portal.wishes import Kind, Wish
 
+from tests.conftest import postgres_database
 from tests.portal.conftest import AddPerson
 from tests.portal.guests import Guest, Site
 
@@ -249,3 +250,25 @@ async def test_nobody_gives_by_an_answer_what_they_may_not_give(database: Databa
     async with database.reading() as session:
         assert (await session.get_one(Request, request.id)).state == "open"
         assert await session.get(GroupMember, (group.id, ada.id)) is None
+
+
+@pytest.mark.postgres
+async def test_an_answer_looks_at_the_request_as_it_is_now(postgres: str) -> None:
+    """Not as the page saw it some moments before; on SQLite there are no two at once."""
+    url = await postgres_database(postgres)
+    await migrate(url)
+    database = Database.open(url)
+    boss = Actor("boss", frozenset(Permission))
+    async with database.session() as session:
+        ada = await person_for(session, LOCAL_ISSUER, "a", username="ada")
+        wish = Wish(kind=Kind.SIZE, subject="huge", title="the size Huge")
+        request = await asking.ask(session, Actor("ada"), ada, wish, "I need it.")
+    async with database.session() as late:
+        seen = await late.get_one(Request, request.id)
+        assert seen.state == "open"
+        async with database.session() as quick:
+            declined = asking.Answer(approve=False, words="No machine is that big.")
+            await asking.answer(quick, boss, request.id, declined, "it")
+        with pytest.raises(Conflict, match="boss has answered this request already"):
+            await asking.answer(late, boss, request.id, asking.Answer(approve=True), "it")
+    await database.close()

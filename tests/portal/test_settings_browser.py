@@ -1,47 +1,24 @@
 """Settings and TLS in a real browser, through HTTPS."""
 
-import asyncio
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from petrihub_core.records import RoleGrant
 from petrihub_core.roles import SUPER_ADMIN
 
-from tests.platform import BROWSER_FLAGS, PASSWORD
+from tests.platform import PASSWORD
+from tests.portal.browsing import barriers, newcomer
 from tests.portal.fronted import Fronted
-from tests.portal.guests import PORTAL, Guest
-from tests.portal.workspaces import make_guest
+from tests.portal.guests import PORTAL
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    expect.set_options(timeout=30_000)  # the machine may be busy
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium, args=BROWSER_FLAGS)
-        yield launched
-        launched.close()
-
-
-@pytest.fixture(scope="module")
 def signed_in(browser: Browser, fronted: Fronted) -> Iterator[BrowserContext]:
     """Chromium with an administrator who typed name and password on the HTTPS page."""
-
-    async def make() -> Guest:
-        made = await make_guest(fronted)
-        tables = fronted.database()
-        async with tables.session() as session:
-            session.add(RoleGrant(person_id=made.person_id, role=SUPER_ADMIN, granted_by="tests"))
-        await tables.close()
-        return made
-
-    with ThreadPoolExecutor(1) as thread:  # the browser's driver runs a loop in this thread already
-        guest = thread.submit(asyncio.run, make()).result()
+    guest = newcomer(fronted, SUPER_ADMIN)  # type: ignore[arg-type] # has what is needed
     context = browser.new_context(base_url=fronted.url, ignore_https_errors=True)
     page = context.new_page()
     page.goto(PORTAL)
@@ -76,9 +53,7 @@ def test_no_serious_barrier_on_settings_and_tls(page: Page, theme: str) -> None:
     for path in ("settings/site", "settings/email", "settings/licence", "tls"):
         page.goto(f"{PORTAL}admin/{path}")
         assert page.locator("html").get_attribute("data-bs-theme") == theme
-        found = Axe().run(page).response["violations"]
-        serious = [each["id"] for each in found if each["impact"] in ("serious", "critical")]
-        assert serious == [], path
+        assert barriers(page) == [], path
         page.set_viewport_size({"width": 390, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
         page.set_viewport_size({"width": 1280, "height": 800})

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from petrihub_authenticators.links import Kind, lifetime
 from petrihub_cli.main import app
-from petrihub_cli.settings_commands import manual_page
+from petrihub_cli.settings_manual import manual_page
 from petrihub_core import settings
 from petrihub_core.database import Database
 from petrihub_core.settings.fields import as_text

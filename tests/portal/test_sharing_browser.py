@@ -1,6 +1,5 @@
 """Sharing as people see it: two browsers on one notebook, and the pages around it."""
 
-import asyncio
 import json
 import os
 import re
@@ -9,45 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests.platform import BROWSER_FLAGS
+from tests.portal.browsing import barriers, enter, newcomer
 from tests.portal.guests import PORTAL, Guest, Site
-from tests.portal.workspaces import Hub, Inside, make_guest
+from tests.portal.workspaces import Hub, Inside
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 WORKSPACE = "live"
 PATIENCE_MS = 60_000
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium, args=BROWSER_FLAGS)
-        yield launched
-        launched.close()
-
-
-def new_guest(site: Site) -> Guest:
-    """Somebody new; the browser's driver runs a loop in this thread, so ours gets its own."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, make_guest(site)).result().sign_in()
-
-
-def context_of(browser: Browser, guest: Guest, **more: object) -> BrowserContext:
-    """A browser that is signed in as the guest."""
-    context = browser.new_context(viewport={"width": 1360, "height": 850}, **more)  # type: ignore[arg-type]
-    host = re.sub(r"^https?://|:\d+$", "", guest.site.url)
-    context.add_cookies(
-        [
-            {"name": c.name, "value": c.value or "", "domain": host, "path": c.path}
-            for c in guest.client.cookies.jar
-        ]
-    )
-    return context
 
 
 def shot(page: Page, name: str) -> None:
@@ -122,14 +91,14 @@ class Stage:
 
 @pytest.fixture(scope="module")
 def stage(site: Site, browser: Browser) -> Iterator[Stage]:
-    owner = new_guest(site)
+    owner = newcomer(site).sign_in()
     Hub(site).start(owner, WORKSPACE)
     inside = Inside(owner, f"/user/{owner.name}/{WORKSPACE}/")
     assert inside.enter().status_code == 200
     assert inside.call("PUT", "api/contents/live.ipynb", json=NOTEBOOK).status_code in (200, 201)
     text = {"type": "file", "format": "text", "content": "one line\n"}
     inside.call("PUT", "api/contents/notes.txt", json=text)
-    context = context_of(browser, owner)
+    context = enter(browser, owner)
     made = Stage(site, browser, owner, context.new_page(), inside.base)
     made.notebook(made.page)
     expect(made.page.locator("#jp-main-statusbar")).to_contain_text("Idle", timeout=PATIENCE_MS)
@@ -143,10 +112,10 @@ def run_first_cell(page: Page) -> None:
 
 
 def test_a_viewer_sees_an_output_appear_and_cannot_run(stage: Stage) -> None:
-    bob = new_guest(stage.site)
+    bob = newcomer(stage.site).sign_in()
     expect(stage.page.locator(".petrihub-Guests")).to_have_text("Share")
     share = stage.share(bob, "view")
-    context = context_of(stage.browser, bob)
+    context = enter(stage.browser, bob)
     page = context.new_page()
     stage.notebook(page)
     expect(page.locator("#petrihub-banner")).to_contain_text("View only")
@@ -174,9 +143,9 @@ def test_a_viewer_sees_an_output_appear_and_cannot_run(stage: Stage) -> None:
 
 
 def test_who_works_together_edits_and_the_owner_sees_it(stage: Stage) -> None:
-    eve = new_guest(stage.site)
+    eve = newcomer(stage.site).sign_in()
     stage.share(eve, "work")
-    context = context_of(stage.browser, eve)
+    context = enter(stage.browser, eve)
     page = context.new_page()
     stage.notebook(page)
     expect(page.locator("#petrihub-banner")).to_contain_text("Working together")
@@ -212,17 +181,12 @@ def test_alone_nothing_is_different_files_open_and_are_saved(stage: Stage) -> No
 
 
 def test_the_page_says_it_all_and_the_link_leads_in(stage: Stage) -> None:
-    context = context_of(stage.browser, stage.owner)
+    context = enter(stage.browser, stage.owner)
     page = context.new_page()
     page.goto(f"{stage.site.url}{PORTAL}workspaces/{WORKSPACE}/sharing")
     expect(page.get_by_role("heading", level=1)).to_have_text(f"Share {WORKSPACE}")
     shot(page, "page")
-    serious = [
-        each["id"]
-        for each in Axe().run(page).response["violations"]
-        if each["impact"] in ("serious", "critical")
-    ]
-    assert serious == []
+    assert barriers(page) == []
     page.get_by_label("A person").check()
     page.get_by_label("Name with which they sign in").fill("nobody-here")
     page.get_by_role("button", name="Let in").click()
@@ -239,8 +203,8 @@ def test_the_page_says_it_all_and_the_link_leads_in(stage: Stage) -> None:
     page.set_viewport_size({"width": 1360, "height": 1200})
     shot(page, "page-dark")
 
-    carl = new_guest(stage.site)
-    theirs = context_of(stage.browser, carl)
+    carl = newcomer(stage.site).sign_in()
+    theirs = enter(stage.browser, carl)
     tab = theirs.new_page()
     tab.goto(link)
     assert "#" not in tab.url
@@ -255,7 +219,7 @@ def test_the_page_says_it_all_and_the_link_leads_in(stage: Stage) -> None:
 
 
 def test_a_stopped_workspace_says_whom_to_ask(stage: Stage) -> None:
-    dan = new_guest(stage.site)
+    dan = newcomer(stage.site).sign_in()
     stage.share(dan, "work")
     hub = Hub(stage.site)
     hub.client.delete(f"users/{stage.owner.name}/servers/{WORKSPACE}")
@@ -263,7 +227,7 @@ def test_a_stopped_workspace_says_whom_to_ask(stage: Stage) -> None:
         if not hub.client.get(f"users/{stage.owner.name}").json().get("servers"):
             break
         stage.page.wait_for_timeout(200)
-    context = context_of(stage.browser, dan)
+    context = enter(stage.browser, dan)
     page = context.new_page()
     page.goto(f"{stage.site.url}{stage.base}")
     expect(page.locator("main")).to_contain_text(f"Only {stage.owner.name} can start it")

@@ -1,5 +1,6 @@
 """Known names, and HTTPS for good once browsers trust the certificate."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -16,6 +17,8 @@ from petrihub_core.host_names import HostNames
 from petrihub_portal.certificate_store import CertificateSettings
 from petrihub_portal.context import Portal
 from petrihub_portal.edge import Edge
+
+from tests.portal.guests import PORTAL
 
 FILE = """\
 [address]
@@ -55,11 +58,17 @@ def test_a_name_is_ours_or_it_is_not(deployment: Deployment, host: str, known: b
     assert HostNames(deployment).knows(host) is known
 
 
-def test_names_below_the_domain_are_ours_when_they_lead_here(tmp_path: Path) -> None:
-    text = f"{FILE}subdomains = true\n"
+@pytest.mark.parametrize("subdomains", ["true", "false"])
+def test_a_person_s_origin_is_no_name_of_the_site(tmp_path: Path, subdomains: str) -> None:
+    text = f"{FILE}subdomains = {subdomains}\n".replace("studio.lan", "ada.hub.example.org")
     names = HostNames(parse_deployment(text, tmp_path / "petrihub.toml"))
-    assert names.knows("ada.hub.example.org")
-    assert not names.knows("adahub.example.org")
+    assert names.knows("hub.example.org")
+    told = json.loads(names.for_the_proxy())
+    people = subdomains == "true"
+    assert told["below"] == (".hub.example.org" if people else "")
+    # not even where an operator, or the machine, calls itself so
+    assert names.knows("ada.hub.example.org") is not people
+    assert ("ada.hub.example.org" in told["names"]) is not people
 
 
 @pytest.mark.parametrize(
@@ -68,6 +77,7 @@ def test_names_below_the_domain_are_ours_when_they_lead_here(tmp_path: Path) -> 
         ('[front]\nkind = "caddy"', "needs a domain"),
         ('[front]\nkind = "nginx"', "front.kind"),
         ('[front]\nkind = "caddy"\ndomain = "http://x"', "front.domain"),
+        ('[front]\nkind = "caddy"\ndomain = "192.0.2.7"', "subdomains = false"),
         ('[front]\nkind = "caddy"\ndomain = "x.y"\nhttp_port = 443', "must differ"),
         ('[front]\ncertificate = "x"', "no such setting"),
         ('[address]\nnames = [""]', "address.names"),
@@ -86,7 +96,7 @@ def test_the_address_to_open_is_the_fronts(deployment: Deployment) -> None:
 
 
 async def ask(deployment: Deployment, database: Database, scheme: str, host: str) -> httpx.Response:
-    portal = cast(Portal, SimpleNamespace(deployment=deployment, database=database))
+    portal = cast(Portal, SimpleNamespace(deployment=deployment, database=database, prefix=PORTAL))
     edge = Edge(PlainTextResponse("fine"), portal)
     transport = httpx.ASGITransport(app=cast(Any, edge))
     async with httpx.AsyncClient(transport=transport, base_url=f"{scheme}://{host}") as client:

@@ -131,6 +131,28 @@ def test_a_bad_pair_is_refused_with_the_reason(chain: bytes, key: bytes, words: 
         checked(chain, key, DOMAIN, NOW)
 
 
+@pytest.mark.parametrize(
+    ("names", "missing"),
+    [
+        ((DOMAIN,), f"*.{DOMAIN}"),
+        ((f"*.{DOMAIN}",), DOMAIN),
+        ((DOMAIN, f"ada.{DOMAIN}"), f"*.{DOMAIN}"),
+        (("*.example.org",), f"*.{DOMAIN}"),
+    ],
+)
+def test_where_people_have_origins_it_must_be_for_all_names(
+    names: tuple[str, ...], missing: str
+) -> None:
+    chain = certificate(KEY, names=names).public_bytes(PEM)
+    with pytest.raises(Refused) as refused:
+        checked(chain, key_pem(KEY), DOMAIN, NOW, subdomains=True)
+    assert f", not for {missing}" in refused.value.message
+    assert missing in refused.value.hint
+    if missing != DOMAIN:
+        assert "front.subdomains = false" in refused.value.hint
+        checked(chain, key_pem(KEY), DOMAIN, NOW)
+
+
 def test_a_certificate_signed_with_sha1_is_refused(tmp_path: Path) -> None:
     # cryptography refuses to make one, so OpenSSL does
     (tmp_path / "key").write_bytes(key_pem(KEY))
@@ -150,7 +172,9 @@ def test_a_certificate_signed_with_sha1_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("domain", [DOMAIN, "127.0.0.1", "a" * 60 + ".example.org"])
 def test_what_we_sign_ourselves_passes_our_own_look(domain: str) -> None:
     pair = self_signed(domain, NOW, subdomains=True)
-    assert checked(pair.chain.encode(), pair.key.encode(), domain, NOW).chain == pair.chain
+    below = domain[0] != "1"
+    kept = checked(pair.chain.encode(), pair.key.encode(), domain, NOW, subdomains=below)
+    assert kept.chain == pair.chain
     look = look_at(pair.chain)
     assert look.not_after - look.not_before == timedelta(days=397)
     assert look.key == "ECDSA secp256r1"

@@ -11,8 +11,9 @@ from petrihub_core.database import Database
 from petrihub_core.records import RoleGrant
 from petrihub_core.roles import Permission
 from petrihub_core.settings.pages import LimitsSettings
-from petrihub_portal.access_tokens import OWN, WORDS
+from petrihub_portal.access_tokens import OPEN, OWN, WORDS
 
+from tests.platform import PASSWORD
 from tests.portal.conftest import AddPerson
 from tests.portal.guests import API, Guest, Site
 
@@ -27,7 +28,7 @@ def by_token(site: Site, token: str, path: str, method: str = "GET", **more: obj
 
 
 def test_every_permission_has_words_for_a_token() -> None:
-    assert set(WORDS) == {OWN, *Permission}
+    assert set(WORDS) == {OWN, OPEN, *Permission}
 
 
 async def test_a_token_made_on_the_page_is_shown_once_works_and_is_revoked(
@@ -117,6 +118,27 @@ async def test_nobody_has_more_tokens_than_allowed(guest: Guest, tables: Databas
     finally:
         async with tables.session() as session:
             await settings.write(session, before, by="tests")
+
+
+def test_nobody_makes_or_reads_a_token_at_the_hub_s_own_api(guest: Guest, site: Site) -> None:
+    """A73: there our limits of number, life and scopes would not count."""
+    made = guest.api("POST", "tokens", {**NEW, "scopes": ["own", "own:open"]}).json()
+    guest.client.get("/hub/spawn")  # a page of the hub, which keeps its own token in a cookie
+    xsrf = {"X-XSRFToken": guest.client.cookies.get("_xsrf", path="/hub/") or ""}
+    tokens = f"/hub/api/users/{guest.name}/tokens"
+    for wish in ({}, {"scopes": []}, {"roles": ["user"]}, {"expires_in": 1}):
+        assert guest.client.post(tokens, json=wish, headers=xsrf).status_code == 403, wish
+    assert guest.client.get(tokens, headers=xsrf).is_error
+    assert guest.client.get(f"/hub/api/users/{guest.name}", headers=xsrf).status_code == 200
+    with httpx.Client(base_url=site.url, trust_env=False) as script:
+        by_password = {"auth": {"username": guest.name, "password": PASSWORD}}
+        assert script.post(tokens, json=by_password).status_code == 403
+        script.headers["Authorization"] = f"token {made['token']}"
+        assert script.post(tokens, json={}).status_code == 403
+        assert script.get(tokens).is_error
+        assert script.delete(f"{tokens}/{made['id']}").is_error
+    listed = guest.get("api/v1/tokens").json()["tokens"]
+    assert [each["id"] for each in listed] == [made["id"]]
 
 
 async def test_nobody_revokes_the_token_of_somebody_else(guest: Guest, boss: Guest) -> None:

@@ -5,15 +5,18 @@ import re
 import time
 import uuid
 from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
 
 import httpx
 from argon2 import PasswordHasher
 from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.netutil import DefaultExecutorResolver, OverrideResolver
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from petrihub_cli.state import keys
 from petrihub_core.people import LOCAL_ISSUER
 from petrihub_core.records import Account, Person, new_id
+from petrihub_portal.origins import origin_of
 
 from tests.platform import PASSWORD
 from tests.portal.guests import Guest, Site
@@ -23,7 +26,7 @@ WORKSPACE = "rna"
 _FORM = re.compile(r'name="(_xsrf|scopes)" value="([^"]*)"')
 
 
-async def make_guest(site: Site, name: str = "") -> Guest:
+async def make_guest(site: Site, name: str = "", kind: type[Guest] = Guest) -> Guest:
     """Somebody who can sign in."""
     name = name or f"g{uuid.uuid4().hex[:8]}"
     database = site.database()
@@ -33,7 +36,7 @@ async def make_guest(site: Site, name: str = "") -> Guest:
         await session.flush()
         password_hash = PasswordHasher(time_cost=1, memory_cost=8192).hash(PASSWORD)
         session.add(Account(person_id=person.id, password_hash=password_hash))
-        made = Guest(site, person.id, name)
+        made = kind(site, person.id, name)
     await database.close()
     return made
 
@@ -48,15 +51,15 @@ class Hub:
     def __post_init__(self) -> None:
         token = keys(self.site.deployment)["portal_token"]
         self.client = httpx.Client(
-            base_url=f"{self.site.url}/hub/api/",
+            base_url=f"{self.site.deployment.proxy_url}/hub/api/",
             headers={"Authorization": f"token {token}"},
             timeout=60,
             trust_env=False,
         )
 
-    def start(self, owner: Guest, name: str) -> None:
+    def start(self, owner: Guest, name: str, profile: str = "notebooks") -> None:
         """Start a workspace and wait until it answers."""
-        body = {"user_options": {"profile": "notebooks", "size": "small"}}
+        body = {"user_options": {"profile": profile, "size": "small"}}
         answer = self.client.post(f"users/{owner.name}/servers/{name}", json=body)
         assert answer.status_code in (201, 202), answer.text
         until = time.monotonic() + START_S
@@ -84,7 +87,7 @@ class Inside:
     def enter(self) -> httpx.Response:
         """Open JupyterLab as a browser does, and allow it to know who one is; the last answer."""
         self.guest.xsrf or self.guest.sign_in()
-        page = self.guest.client.get(f"{self.base}lab")
+        page = self.guest.client.get(f"{self.url}lab")
         if ">Enter</button>" in page.text:
             fields: dict[str, list[str]] = {}
             for key, value in _FORM.findall(page.text):
@@ -94,11 +97,11 @@ class Inside:
 
     def call(self, method: str, path: str, **more: object) -> httpx.Response:
         """A request as JupyterLab sends it: cookies, and the token against forgery."""
-        cookies = {c.name: c.value for c in self.guest.client.cookies.jar if self._here(c.path)}
-        headers = {"X-XSRFToken": cookies.get("_xsrf") or "", "Referer": f"{self._url()}lab"}
+        found = re.search(r"(?:^|; )_xsrf=([^;]*)", self._cookies())
+        headers = {"X-XSRFToken": found[1] if found else "", "Referer": f"{self.url}lab"}
         return self.guest.client.request(
             method,
-            f"{self.base}{path}",
+            f"{self.url}{path}",
             headers=headers,
             follow_redirects=False,
             **more,  # type: ignore[arg-type]
@@ -106,23 +109,29 @@ class Inside:
 
     async def socket(self, path: str, origin: str = "") -> WebSocketClientConnection | int:
         """A websocket from a page of `origin`; the status of the answer if there is none."""
-        cookies = "; ".join(
-            f"{c.name}={c.value}" for c in self.guest.client.cookies.jar if self._here(c.path)
-        )
-        url = f"{self._url()}{path}".replace("http", "ws", 1)
+        url = urlsplit(f"{self.url}{path}")
+        headers = {"Cookie": self._cookies(), "Origin": origin or f"{url.scheme}://{url.netloc}"}
         request = HTTPRequest(
-            url, headers={"Cookie": cookies, "Origin": origin or self.guest.site.url}
+            url.geturl().replace("http", "ws", 1), headers=headers, validate_cert=False
         )
+        # names below the tests' own domain are known to our clients only
+        names = OverrideResolver(DefaultExecutorResolver(), {url.hostname: "127.0.0.1"})
         try:
-            return await websocket_connect(request)
+            return await websocket_connect(request, resolver=names)
         except HTTPClientError as exc:
             return int(exc.code)
 
-    def _url(self) -> str:
-        return f"{self.guest.site.url}{self.base}"
+    @property
+    def url(self) -> str:
+        """The workspace's whole address."""
+        owner = unquote(self.base.split("/")[2])
+        return (origin_of(self.guest.site.deployment, owner) or self.guest.site.url) + self.base
 
-    def _here(self, path: str) -> bool:
-        return self.base.startswith(path)
+    def _cookies(self) -> str:
+        """As the browser sends them here: those of longer paths first."""
+        request = self.guest.client.build_request("GET", self.url)
+        self.guest.client.cookies.set_cookie_header(request)
+        return request.headers.get("Cookie", "")
 
 
 @dataclass

@@ -1,25 +1,21 @@
 """Fixtures of the page tests.
 
 hub      a real JupyterHub with our pages (module); `hub.hold` and `hub.release` steer its starts
-browser  Debian's Chromium (module)
 visit    opens a page as a person; no script may have complained or loaded from elsewhere
 """
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
-from tests.platform import BROWSER_FLAGS
+from tests.platform import free_port, wait_until_up
 
 HERE = Path(__file__).parent
 TOML = """
@@ -69,11 +65,6 @@ class Hub:
         (self.folder / "hold" / f"{workspace}-{stage}").unlink()
 
 
-def _free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return str(listener.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """A real JupyterHub with its proxy, in a folder of its own."""
@@ -84,7 +75,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     (folder / "hold").mkdir()
     (folder / "petrihub.toml").write_text(TOML)
     for name in ("port", "hub-port", "proxy-port"):
-        (folder / name).write_text(_free_port())
+        (folder / name).write_text(str(free_port()))
     port = (folder / "port").read_text()
     log = folder / "hub.log"
     process = subprocess.Popen(
@@ -96,37 +87,13 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     )
     try:
         url = f"http://127.0.0.1:{port}"
-        _wait_for(f"{url}/hub/health", process, log)
+        wait_until_up(f"{url}/hub/health", process, log)
         yield Hub(url, folder)
     finally:
         for held in (folder / "hold").iterdir():
             held.unlink()
         process.terminate()
         process.wait(60)
-
-
-def _wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            break
-        try:
-            urlopen(url, timeout=5).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    pytest.fail(f"the hub did not come up:\n{log.read_text()}")
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    """Debian's Chromium, without a window."""
-    expect.set_options(timeout=30_000)  # the machine may be busy
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium, args=BROWSER_FLAGS)
-        yield launched
-        launched.close()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from petrihub_core.deployment import Profile, read_deployment
 from petrihub_core.errors import PetriHubError
 from petrihub_core.menu import Standing, judge, menu_in_file
 from petrihub_core.web import size_words, static_handlers, template_paths, template_vars
-from petrihub_spawner.backends.workspace import SpawnRefused
+from petrihub_spawner.backends.choosing import SpawnRefused
 from petrihub_spawner.choices import read_choices, read_form
 from petrihub_spawner.offer import AppOffer, Offer, ProfileOffer, SizeOffer
 from petrihub_spawner.progress import Event, Progress

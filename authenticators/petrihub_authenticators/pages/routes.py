@@ -11,6 +11,8 @@ from tornado.web import RedirectHandler
 from petrihub_authenticators.pages.assets import STATIC, Asset
 from petrihub_authenticators.pages.end import EndPerson
 from petrihub_authenticators.pages.sign_in import SignIn
+from petrihub_authenticators.pages.stops import AuditedServer
+from petrihub_authenticators.pages.streams import BoundedProgress
 from petrihub_authenticators.pages.welcome import Welcome
 from petrihub_core.web import PORTAL_PREFIX
 
@@ -25,6 +27,11 @@ def page_routes() -> list[tuple[Any, ...]]:
         (r"/login", SignIn),
         (r"/welcome", Welcome),
         (r"/petrihub/sign-in/static/(.+)", Asset, {"path": str(STATIC)}),
+        # JupyterHub's own, before it is asked
+        (r"/api/users/([^/]+)/server", AuditedServer),
+        (r"/api/users/([^/]+)/servers/([^/]*)", AuditedServer),
+        (r"/api/users/([^/]+)/server/progress", BoundedProgress),
+        (r"/api/users/([^/]+)/servers/([^/]*)/progress", BoundedProgress),
         # for the portal's service token only
         (r"/api/petrihub/people/([^/]+)/end", EndPerson),
     ]

@@ -71,7 +71,7 @@ class LocalAccounts:
             account = throttle.account_key(name)
             await throttle.admit(session, account, place)
             chosen = await settings.read(session, SignInSettings)
-            await throttle.count(session, account, _pace(chosen))
+            await throttle.take(session, account, _pace(chosen))
             found = (
                 await session.execute(
                     select(Person, Account)

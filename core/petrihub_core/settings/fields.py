@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from petrihub_core.errors import PetriHubError
 from petrihub_core.settings.store import SettingsPage
 
-Kind = Literal["text", "number", "checkbox", "choice", "multiline"]
+Kind = Literal["text", "number", "checkbox", "choice", "multiline", "hidden"]
 Page = TypeVar("Page", bound=SettingsPage)
 
 
@@ -146,6 +146,8 @@ def _control(name: str, schema: dict[str, Any], value: str, error: str) -> Contr
         kind = "choice"
     elif plain.get("multiline"):
         kind = "multiline"
+    elif plain.get("hidden"):  # set elsewhere on the page; the form carries it along
+        kind = "hidden"
     return Control(
         name=name,
         title=plain.get("title", name),

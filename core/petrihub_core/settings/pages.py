@@ -7,7 +7,11 @@ from datetime import datetime
 from typing import ClassVar
 
 from pydantic import AwareDatetime, Field, field_validator
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from petrihub_core.errors import Refused
+from petrihub_core.records import Picture
 from petrihub_core.settings.store import SettingsPage
 
 
@@ -36,6 +40,19 @@ class SiteSettings(SettingsPage):
         pattern=r"^(#[0-9a-fA-F]{6})?$",
         description="Of buttons and links, as #rrggbb. Empty: ours.",
     )
+    logo: str = Field(
+        "",
+        title="Logo",
+        pattern="^([0-9a-f]{64})?$",
+        description="SHA-256 of a picture that was uploaded as logo. Empty: ours.",
+        json_schema_extra={"hidden": True},
+    )
+
+    async def check(self, session: AsyncSession) -> None:
+        """Refuse a logo that nobody uploaded."""
+        known = select(Picture.digest).where(Picture.digest == self.logo)
+        if self.logo and await session.scalar(known) is None:
+            raise Refused("There is no such picture.", hint="Upload it as logo.")
 
     @field_validator("accent")
     @classmethod
@@ -133,6 +150,16 @@ class LimitsSettings(SettingsPage):
         ge=1,
         le=100,
         description="Most workspaces a person may keep; empty: petrihub.toml's.",
+    )
+    starts_at_once: int | None = Field(
+        None,
+        title="Starts at the same time",
+        ge=1,
+        le=1000,
+        description=(
+            "Workspaces that may be starting at the same time; the others wait in line. "
+            "Empty: one for each processor of the hub's machine, at least two."
+        ),
     )
     shares_per_workspace: int = Field(
         20,

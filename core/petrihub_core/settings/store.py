@@ -40,6 +40,9 @@ class SettingsPage(BaseModel):
     summary: ClassVar[str] = ""
     secrets: ClassVar[tuple[Secret, ...]] = ()
 
+    async def check(self, session: AsyncSession) -> None:
+        """Raise `Refused` for values that do not fit what is in the tables."""
+
 
 Page = TypeVar("Page", bound=SettingsPage)
 
@@ -95,6 +98,7 @@ async def write(
     session.add(SettingsVersion(page=values.page, version=number + 1, content=content, by=by))
     try:
         await session.flush()
+        await values.check(session)
     except IntegrityError as exc:  # two saved at the same moment
         raise Conflict(
             "Somebody else saved this page at the same moment.", hint="Reload it and try again."

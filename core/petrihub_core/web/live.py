@@ -20,7 +20,7 @@ from petrihub_core.deployment import Deployment
 from petrihub_core.logs import get_logger
 from petrihub_core.maintenance import Banner, banner
 from petrihub_core.menu import menu_in_file, menu_of
-from petrihub_core.records import Announcement, now
+from petrihub_core.records import Announcement, Picture, now
 from petrihub_core.settings.pages import MaintenanceSettings, SiteSettings
 from petrihub_core.web.words import menu_titles
 
@@ -36,6 +36,7 @@ class Words:
     site: str
     contact: str = ""
     accent: str = ""  # as #rrggbb; empty: ours
+    logo: Picture | None = None  # None: ours
     announcements: tuple[Announcement, ...] = ()
     maintenance: Banner | None = None
     profiles: dict[str, str] = field(default_factory=dict)
@@ -46,7 +47,7 @@ class Words:
         return {f"ph_{name}": getattr(self, name) for name in _NAMES}
 
 
-_NAMES = ("site", "contact", "accent", "announcements", "maintenance", "profiles", "sizes")
+_NAMES = ("site", "contact", "accent", "logo", "announcements", "maintenance", "profiles", "sizes")
 
 
 async def read_words(session: AsyncSession, deployment: Deployment, at: datetime) -> Words:
@@ -65,6 +66,7 @@ async def read_words(session: AsyncSession, deployment: Deployment, at: datetime
         site=site.name or deployment.name,
         contact=site.contact,
         accent=site.accent,
+        logo=await session.get(Picture, site.logo) if site.logo else None,
         announcements=tuple(shown),
         maintenance=banner(await settings.read(session, MaintenanceSettings), at),
         profiles=profiles,

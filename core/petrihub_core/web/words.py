@@ -34,6 +34,7 @@ def template_vars(deployment: Deployment) -> dict[str, Any]:
         "ph_version": version("petrihub"),
         "ph_site": deployment.name,
         "ph_contact": "",
+        "ph_logo": None,
         "ph_announcements": (),
         "ph_maintenance": None,
         "portal": PORTAL_PREFIX,

@@ -10,10 +10,11 @@ from petrihub_core.groups import GroupSettings
 from petrihub_core.menu import menu_of
 from petrihub_core.records import Group, GroupMember
 from petrihub_core.roles import Permission
-from petrihub_portal import directory
+from petrihub_portal import directory, request_lists
 from petrihub_portal.areas.people import page_number
 from petrihub_portal.hub_groups import follow
 from petrihub_portal.pages import go, page
+from petrihub_portal.request_lists import Unanswered
 from petrihub_portal.routing import Area, Open
 from petrihub_portal.visit import CurrentVisit, Form, Visit, form_of
 
@@ -21,7 +22,7 @@ area = Area("Groups")
 
 _PAGE = 50
 _PLACE = "admin/groups"
-_FIELDS = ("title", "storage_gib", "workspaces_limit", "default_profile")
+_FIELDS = ("title", "storage_gib", "workspaces_limit", "default_profile", "open_to_requests")
 
 
 async def check_profile(visit: Visit, profile: str | None) -> None:
@@ -48,6 +49,7 @@ def _settings(fields: dict[str, str]) -> GroupSettings:
         storage_gib=_number(fields["storage_gib"], "storage"),
         workspaces_limit=_number(fields["workspaces_limit"], "number of workspaces"),
         default_profile=fields["default_profile"] or None,
+        open_to_requests=fields["open_to_requests"] == "on",
     )
 
 
@@ -125,6 +127,8 @@ async def _show(
 
 
 def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else ""
     return "" if value is None else str(value)
 
 
@@ -136,7 +140,7 @@ async def show(visit: CurrentVisit, name: str) -> Response:
 
 @area.page("POST", "/admin/groups/{name}", needs=Permission.GROUPS_WRITE)
 async def change(visit: CurrentVisit, name: str) -> Response:
-    """Save title and limits."""
+    """Save the group's rules."""
     form = await form_of(visit)
     fields = {field: form.one(field) for field in _FIELDS}
     try:
@@ -184,7 +188,7 @@ async def _members_changed(
                 person = await groups.set_manager(session, visit.actor, name, who, manager=manager)
                 said = f"{person.username} {'manages' if manager else 'no longer manages'} it."
     except PetriHubError as exc:
-        shown = _show_own if own else _show
+        shown = show_own if own else _show
         return await shown(visit, name, error=exc)
     await follow(visit.portal, {name})
     left = own and person.id == visit.me.id
@@ -222,7 +226,7 @@ async def own_list(visit: CurrentVisit) -> Response:
     return await page(visit, "my_groups.html", groups=mine)
 
 
-async def _own(visit: Visit, name: str) -> tuple[Group, bool]:
+async def require_own(visit: Visit, name: str) -> tuple[Group, bool]:
     """A group of the visitor's, and whether they manage it; `NotFound` to everybody else."""
     async with visit.portal.database.reading() as session:
         group = await groups.find(session, name)
@@ -232,11 +236,20 @@ async def _own(visit: Visit, name: str) -> tuple[Group, bool]:
     return group, member.manager
 
 
-async def _show_own(visit: Visit, name: str, *, error: PetriHubError | None = None) -> Response:
-    group, manager = await _own(visit, name)
+async def show_own(
+    visit: Visit,
+    name: str,
+    *,
+    error: PetriHubError | None = None,
+    problem: Unanswered | None = None,
+) -> Response:
+    """One of the visitor's groups; `problem` is with an answer, `error` with anything else."""
+    problem = problem or Unanswered()
+    group, manager = await require_own(visit, name)
     number = page_number(visit)
     async with visit.portal.database.reading() as session:
         found = await directory.members(session, group, limit=_PAGE, offset=_PAGE * (number - 1))
+        waiting = await request_lists.for_group(visit, session, group.name) if manager else []
     values: dict[str, Any] = {
         "group": group,
         "manager": manager,
@@ -246,12 +259,14 @@ async def _show_own(visit: Visit, name: str, *, error: PetriHubError | None = No
         "may_change_members": manager,
         "may_make_managers": False,
         "place": f"groups/{group.name}",
+        "waiting": waiting,
+        "problem": problem,
     }
     return await page(
         visit,
         "my_group.html",
-        status=error.status if error else 200,
-        error=error.jupyterhub_message if error else "",
+        status=error.status if error else problem.status,
+        error=error.jupyterhub_message if error else problem.elsewhere(waiting),
         **values,
     )
 
@@ -259,18 +274,18 @@ async def _show_own(visit: Visit, name: str, *, error: PetriHubError | None = No
 @area.page("GET", "/groups/{name}", needs=Open.SIGNED_IN)
 async def own_group(visit: CurrentVisit, name: str) -> Response:
     """One of the visitor's groups."""
-    return await _show_own(visit, name)
+    return await show_own(visit, name)
 
 
 @area.page("POST", "/groups/{name}/members", needs=Open.SIGNED_IN)
 async def own_add(visit: CurrentVisit, name: str) -> Response:
     """As who manages the group: put somebody into it."""
-    await _own(visit, name)
+    await require_own(visit, name)
     return await _members_changed(visit, name, "add", await form_of(visit), own=True)
 
 
 @area.page("POST", "/groups/{name}/members/remove", needs=Open.SIGNED_IN)
 async def own_remove(visit: CurrentVisit, name: str) -> Response:
     """As who manages the group: take somebody out. Everybody may take out themselves."""
-    await _own(visit, name)
+    await require_own(visit, name)
     return await _members_changed(visit, name, "remove", await form_of(visit), own=True)

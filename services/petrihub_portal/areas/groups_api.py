@@ -35,6 +35,7 @@ class GroupModel(BaseModel):
     storage_gib: int | None
     workspaces_limit: int | None
     default_profile: str | None
+    open_to_requests: bool
 
 
 class GroupList(BaseModel):
@@ -62,6 +63,9 @@ class GroupBody(BaseModel):
     storage_gib: int | None = Field(None, ge=1, le=MOST_STORAGE_GIB)
     workspaces_limit: int | None = Field(None, ge=1, le=MOST_WORKSPACES)
     default_profile: str | None = Field(None, max_length=32)
+    open_to_requests: bool = Field(
+        False, description="Whether everybody is told of it and may ask to join."
+    )
 
 
 class MemberModel(BaseModel):
@@ -96,10 +100,12 @@ def _model(line: GroupLine) -> GroupModel:
         storage_gib=group.storage_gib,
         workspaces_limit=group.workspaces_limit,
         default_profile=group.default_profile,
+        open_to_requests=group.open_to_requests,
     )
 
 
-async def _told(visit: Visit, name: str) -> GroupModel:
+async def group_state(visit: Visit, name: str) -> GroupModel:
+    """The group of this name as the API tells it."""
     async with visit.portal.database.reading() as session:
         return _model(await directory.one_group(session, await groups.find(session, name)))
 
@@ -123,13 +129,13 @@ async def make(visit: CurrentVisit, body: NewGroupBody) -> GroupModel:
     async with visit.portal.database.session() as session:
         group = await groups.make(session, visit.actor, name=body.name, title=body.title)
     await follow(visit.portal, {group.name})
-    return await _told(visit, group.name)
+    return await group_state(visit, group.name)
 
 
 @area.api("GET", "/groups/{name}", needs=Permission.GROUPS_READ)
 async def one_group(visit: CurrentVisit, name: GroupName) -> GroupModel:
     """One group."""
-    return await _told(visit, name)
+    return await group_state(visit, name)
 
 
 @area.api("PUT", "/groups/{name}", needs=Permission.GROUPS_WRITE)
@@ -138,7 +144,7 @@ async def change(visit: CurrentVisit, name: GroupName, body: GroupBody) -> Group
     await check_profile(visit, body.default_profile)
     async with visit.portal.database.session() as session:
         await groups.change(session, visit.actor, name, GroupSettings(**body.model_dump()))
-    return await _told(visit, name)
+    return await group_state(visit, name)
 
 
 @area.api("DELETE", "/groups/{name}", needs=Permission.GROUPS_WRITE, status_code=204)

@@ -15,7 +15,7 @@ from petrihub_core.records import Person
 from petrihub_core.roles import Actor
 from petrihub_portal import acting
 from petrihub_portal.context import Portal
-from petrihub_portal.my_workspaces import PATIENCE, Look, State, Workspace, look, new_name
+from petrihub_portal.my_workspaces import GLANCE, Look, State, Workspace, look, new_name
 from petrihub_portal.pages import fragment, go, page
 from petrihub_portal.routing import Area, Open
 from petrihub_portal.sharing import SharedWithMe, shared_with
@@ -28,7 +28,7 @@ Act = Callable[[Portal, Actor, Person, Workspace], Awaitable[None]]
 
 
 async def _home(visit: Visit, *, status: int = 200, problem: str = "", typed: str = "") -> Response:
-    seen, shared = await asyncio.gather(look(visit.portal, visit.me), _shared(visit))
+    seen, shared = await asyncio.gather(look(visit.portal, visit.me, GLANCE), _shared(visit))
     return await page(
         visit,
         "home_page.html",
@@ -40,12 +40,12 @@ async def _home(visit: Visit, *, status: int = 200, problem: str = "", typed: st
     )
 
 
-async def _shared(visit: Visit) -> list[SharedWithMe]:
-    """What others share with me; nothing while the hub does not answer, which the page says."""
+async def _shared(visit: Visit) -> list[SharedWithMe] | None:
+    """What others share with me; None while the hub does not answer."""
     try:
-        return await asyncio.wait_for(shared_with(visit), PATIENCE)
+        return await asyncio.wait_for(shared_with(visit), GLANCE)
     except (Unavailable, TimeoutError):
-        return []
+        return None
 
 
 @area.page("GET", "/", needs=Open.SIGNED_IN)

@@ -33,6 +33,13 @@ def public_url(visit: Visit) -> str:
     return f"{url.scheme}://{url.netloc}"
 
 
+async def life_of(session: AsyncSession, kind: links.Kind) -> str:
+    """How long a one-time link of this kind works, in words."""
+    hours = round((await links.lifetime(session, kind)).total_seconds() / 3600)
+    number, unit = (hours, "hour") if hours % 24 or hours == 24 else (hours // 24, "day")
+    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
+
+
 def page_number(visit: Visit) -> int:
     """The page that the query asks for, from 1."""
     asked = visit.request.query_params.get("page", "1")
@@ -77,6 +84,7 @@ async def _show_list(
         found = await directory.people(session, wanted, limit=_PAGE, offset=_PAGE * (number - 1))
         invited = await directory.invitations(session, limit=20, offset=0)
         choices = await directory.group_choices(session)
+        life = await life_of(session, links.Kind.INVITE)
     filters = {key: value for key, value in asdict(wanted).items() if value}
     return await page(
         visit,
@@ -92,6 +100,7 @@ async def _show_list(
         role_choices=role_choices(visit),
         groups=choices,
         typed=typed or Newcomer(),
+        life=life,
         may_write=visit.may(Permission.PEOPLE_WRITE),
         error=error.jupyterhub_message if error else "",
     )
@@ -116,12 +125,13 @@ async def add(visit: CurrentVisit) -> Response:
     try:
         async with visit.portal.database.session() as session:
             code = await accounts.add(session, visit.actor, who)
+            life = await life_of(session, links.Kind.INVITE)
     except PetriHubError as exc:
         return await _show_list(visit, typed=who, error=exc)
     if who.name:
         await follow(visit.portal, set(who.groups))
     whom = who.name or who.email or "one person"
-    said = f"Give this link to {whom[:64]} in private. It works once, for 7 days."
+    said = f"Give this link to {whom[:64]} in private. It works once, for {life}."
     return go(visit, _PLACE, said=said, link=links.address_of(public_url(visit), code))
 
 
@@ -135,6 +145,10 @@ async def withdraw(visit: CurrentVisit, link_id: str) -> Response:
 
 async def _line(session: AsyncSession, name: str) -> PersonLine:
     return await directory.one_person(session, await accounts.find(session, name))
+
+
+def _link_kind(line: PersonLine) -> links.Kind:
+    return links.Kind.INVITE if line.state is State.INVITED else links.Kind.RESET
 
 
 async def _running(visit: Visit, name: str) -> list[dict[str, Any]] | None:
@@ -152,6 +166,7 @@ async def _show(visit: Visit, name: str, *, error: PetriHubError | None = None) 
     async with visit.portal.database.reading() as session:
         line = await _line(session, name)
         choices = await directory.group_choices(session)
+        life = await life_of(session, _link_kind(line))
     reach = permissions_in(line.roles) <= visit.actor.permissions
     return await page(
         visit,
@@ -168,6 +183,7 @@ async def _show(visit: Visit, name: str, *, error: PetriHubError | None = None) 
         roles=ROLES,
         role_choices=role_choices(visit, line.roles),
         groups=choices,
+        life=life,
         running=await _running(visit, line.person.username),
         error=error.jupyterhub_message if error else "",
     )
@@ -233,9 +249,9 @@ async def new_link(visit: CurrentVisit, name: str) -> Response:
         async with visit.portal.database.session() as session:
             code = await accounts.new_link(session, visit.actor, name)
             line = await _line(session, name)
+            life = await life_of(session, _link_kind(line))
     except PetriHubError as exc:
         return await _show(visit, name, error=exc)
-    life = "7 days" if line.state is State.INVITED else "24 hours"
     said = f"Give this link to {line.person.username} in private. It works once, for {life}."
     link = links.address_of(public_url(visit), code)
     return go(visit, f"{_PLACE}/{line.person.username}", said=said, link=link)

@@ -10,7 +10,7 @@ from petrihub_authenticators import links
 from petrihub_core.errors import PetriHubError, Refused
 from petrihub_core.roles import Permission
 from petrihub_portal import csv_import
-from petrihub_portal.areas.people import public_url
+from petrihub_portal.areas.people import life_of, public_url
 from petrihub_portal.csv_import import MOST_BYTES, Issued, Judged
 from petrihub_portal.hub_groups import follow
 from petrihub_portal.pages import page
@@ -85,9 +85,12 @@ async def apply(visit: CurrentVisit, background: BackgroundTasks) -> Response:
         issued = await _applied(visit, background, csv_import.read(content.encode()))
     except PetriHubError as exc:
         return await _upload(visit, exc)
+    async with visit.portal.database.reading() as session:
+        life = await life_of(session, links.Kind.INVITE)
     answer = await page(
         visit,
         "people_imported.html",
+        life=life,
         total=len(issued),
         content=csv_import.write_links(issued, public_url(visit)),
     )

@@ -1,6 +1,5 @@
 """Asking for more, answering, and what I may do and why not: the pages."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from typing import Annotated
 
@@ -14,6 +13,7 @@ from petrihub_core.roles import Permission
 from petrihub_portal import asking, request_lists
 from petrihub_portal.asking import Answer, State
 from petrihub_portal.pages import go, page
+from petrihub_portal.request_lists import Unanswered
 from petrihub_portal.routing import Area, Open
 from petrihub_portal.visit import CurrentVisit, Visit, form_of
 from petrihub_portal.wishes import rights_of
@@ -108,20 +108,10 @@ async def withdraw(visit: CurrentVisit, request_id: _Id) -> Response:
 @area.page("GET", "/admin/requests", needs=Permission.REQUESTS_ANSWER)
 async def to_answer(visit: CurrentVisit, offset: _Offset = 0) -> Response:
     """Open ones first, then what was answered."""
-    return await _to_answer(visit, offset, _Problem())
+    return await _to_answer(visit, offset, Unanswered())
 
 
-@dataclass(frozen=True)
-class _Problem:
-    """Why an answer was not taken, and what had been typed."""
-
-    at: str = ""
-    said: str = ""
-    words: str = ""
-    status: int = 200
-
-
-async def _to_answer(visit: Visit, offset: int, problem: _Problem) -> Response:
+async def _to_answer(visit: Visit, offset: int, problem: Unanswered) -> Response:
     async with visit.portal.database.reading() as session:
         waiting = await request_lists.everybodys(visit, session, open_=True, limit=_PAGE, offset=0)
         count = await session.scalar(
@@ -130,7 +120,6 @@ async def _to_answer(visit: Visit, offset: int, problem: _Problem) -> Response:
         done = await request_lists.everybodys(
             visit, session, open_=False, limit=_PAGE + 1, offset=offset
         )
-    here = any(each.row.id == problem.at for each in waiting)
     return await page(
         visit,
         "admin_requests.html",
@@ -140,7 +129,7 @@ async def _to_answer(visit: Visit, offset: int, problem: _Problem) -> Response:
         done=done[:_PAGE],
         following=offset + _PAGE if len(done) > _PAGE else 0,
         problem=problem,
-        error="" if here else problem.said,
+        error=problem.elsewhere(waiting),
         today=now().date().isoformat(),
     )
 
@@ -156,9 +145,7 @@ async def answer(visit: CurrentVisit, request_id: _Id) -> Response:
         given = Answer(approve=approve, words=words, until=until)
         shown = await request_lists.answer(visit, request_id, given)
     except PetriHubError as exc:
-        typed = words[: asking.LONGEST]
-        problem = _Problem(request_id, exc.jupyterhub_message, typed, exc.status)
-        return await _to_answer(visit, 0, problem)
+        return await _to_answer(visit, 0, Unanswered.of(request_id, words, exc))
     done = "has" if approve else "does not get"
     return go(visit, "admin/requests", said=f"{shown.person} {done} {shown.title}, and is told.")
 

@@ -17,7 +17,7 @@ from petrihub_portal.wishes import Kind, Right, rights_of
 
 area = Area("Requests")
 
-_Id = Annotated[str, Path(pattern="^[0-9a-z]{1,32}$")]
+RequestId = Annotated[str, Path(pattern="^[0-9a-z]{1,32}$")]
 _Offset = Annotated[int, Query(ge=0, le=100_000)]
 _Limit = Annotated[int, Query(ge=1, le=200)]
 
@@ -81,17 +81,23 @@ class NewRequest(BaseModel):
     reason: str = Field(min_length=1, max_length=asking.LONGEST)
 
 
-class NewAnswer(BaseModel):
-    """Approve, with an end if it shall have one, or decline with words."""
+class YesOrNo(BaseModel):
+    """Approve, or decline with words."""
 
     model_config = ConfigDict(extra="forbid")
 
     approve: bool
     words: str = Field("", max_length=asking.LONGEST)
+
+
+class NewAnswer(YesOrNo):
+    """Approve, with an end if it shall have one, or decline with words."""
+
     until: AwareDatetime | None = None
 
 
-def _model(shown: Shown) -> RequestModel:
+def request_state(shown: Shown) -> RequestModel:
+    """A request as the API tells it."""
     row = shown.row
     return RequestModel(
         id=row.id,
@@ -132,17 +138,17 @@ async def my_requests(
     """My requests, newest first."""
     async with visit.portal.database.reading() as session:
         mine = await request_lists.mine(visit, session, limit, offset)
-    return RequestsModel(requests=[_model(each) for each in mine])
+    return RequestsModel(requests=[request_state(each) for each in mine])
 
 
 @area.api("POST", "/requests", needs=Open.SIGNED_IN, status_code=201)
 async def new_request(visit: CurrentVisit, body: NewRequest) -> RequestModel:
     """Ask for something that `GET /rights` says can be asked for."""
-    return _model(await request_lists.ask(visit, body.kind, body.subject, body.reason))
+    return request_state(await request_lists.ask(visit, body.kind, body.subject, body.reason))
 
 
 @area.api("DELETE", "/requests/{request_id}", needs=Open.SIGNED_IN, status_code=204)
-async def withdraw(visit: CurrentVisit, request_id: _Id) -> None:
+async def withdraw(visit: CurrentVisit, request_id: RequestId) -> None:
     """Take an open request of mine back."""
     async with visit.portal.database.session() as session:
         await asking.withdraw(session, visit.actor, visit.me, request_id)
@@ -157,11 +163,11 @@ async def everybodys_requests(
         found = await request_lists.everybodys(
             visit, session, open_=not answered, limit=limit, offset=offset
         )
-    return RequestsModel(requests=[_model(each) for each in found])
+    return RequestsModel(requests=[request_state(each) for each in found])
 
 
 @area.api("POST", "/admin/requests/{request_id}/answer", needs=Permission.REQUESTS_ANSWER)
-async def answer(visit: CurrentVisit, request_id: _Id, body: NewAnswer) -> RequestModel:
+async def answer(visit: CurrentVisit, request_id: RequestId, body: NewAnswer) -> RequestModel:
     """Approve, which takes effect at once, or decline with words."""
     given = Answer(approve=body.approve, words=body.words, until=body.until)
-    return _model(await request_lists.answer(visit, request_id, given))
+    return request_state(await request_lists.answer(visit, request_id, given))

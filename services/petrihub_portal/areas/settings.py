@@ -34,13 +34,14 @@ def where(model: type[SettingsPage]) -> str:
     return "admin/tls" if model.page == "acme" else f"admin/settings/{model.page}"
 
 
-async def _form_page(
+async def form_page(
     visit: Visit,
     model: type[SettingsPage],
     *,
     given: dict[str, str] | None = None,
     problem: PetriHubError | None = None,
 ) -> Response:
+    """The page with its form; with what was typed and what is wrong with it."""
     async with visit.portal.database.reading() as session:
         found = await look(session, visit.portal.vault, model)
     errors = problem.errors if isinstance(problem, Invalid) else {}
@@ -72,7 +73,7 @@ async def show(visit: CurrentVisit, name: str) -> Response:
     model = page_model(name)
     if model not in PAGES:
         return go(visit, where(model))
-    return await _form_page(visit, model)
+    return await form_page(visit, model)
 
 
 @area.page("POST", "/admin/settings/{name}", needs=WRITE, max_body=_LARGE)
@@ -90,7 +91,7 @@ async def save(visit: CurrentVisit, name: str) -> Response:
     except PetriHubError as exc:
         if model not in PAGES:
             raise
-        return await _form_page(visit, model, given=given, problem=exc)
+        return await form_page(visit, model, given=given, problem=exc)
     return go(visit, where(model), said=f"{model.title} is saved and in force.")
 
 
@@ -105,7 +106,7 @@ async def set_secret(visit: CurrentVisit, name: str, secret: str) -> Response:
                 session, visit.portal.vault, model, secret, value, by=visit.actor.name
             )
     except PetriHubError as exc:
-        return await _form_page(visit, model, problem=exc)
+        return await form_page(visit, model, problem=exc)
     return go(visit, where(model), said=f"{secret_of(model, secret).title}: kept, sealed.")
 
 
@@ -155,7 +156,7 @@ async def test_mail(visit: CurrentVisit) -> Response:
     try:
         said = await send_test(visit, to)
     except PetriHubError as exc:
-        return await _form_page(visit, MailSettings, problem=exc)
+        return await form_page(visit, MailSettings, problem=exc)
     return go(visit, where(MailSettings), said=f"The server took it and said: {said}")
 
 

@@ -120,7 +120,8 @@ def _state(found: PageLook) -> SettingsState:
     )
 
 
-async def _state_of(visit: CurrentVisit, name: str) -> SettingsState:
+async def state_of(visit: CurrentVisit, name: str) -> SettingsState:
+    """The page of this name as it is now."""
     async with visit.portal.database.reading() as session:
         return _state(await look(session, visit.portal.vault, page_model(name)))
 
@@ -135,7 +136,7 @@ async def every_page(visit: CurrentVisit) -> list[SettingsState]:
 @area.api("GET", "/settings/{name}", needs=READ)
 async def one_page(visit: CurrentVisit, name: str) -> SettingsState:
     """One page of settings."""
-    return await _state_of(visit, name)
+    return await state_of(visit, name)
 
 
 @area.api("GET", "/settings/{name}/schema", needs=READ)
@@ -150,7 +151,7 @@ async def save_page(visit: CurrentVisit, name: str, body: SettingsBody) -> Setti
     values = from_values(page_model(name), body.values)
     async with visit.portal.database.session() as session:
         await settings.write(session, values, by=visit.actor.name, expected=body.expected)
-    return await _state_of(visit, name)
+    return await state_of(visit, name)
 
 
 @area.api("GET", "/settings/{name}/versions", needs=READ)
@@ -179,7 +180,7 @@ async def put_version_back(visit: CurrentVisit, name: str, body: PutBackBody) ->
             by=visit.actor.name,
             expected=body.expected,
         )
-    return await _state_of(visit, name)
+    return await state_of(visit, name)
 
 
 @area.api("PUT", "/settings/{name}/secrets/{secret}", needs=WRITE, max_body=_LARGE)
@@ -196,7 +197,7 @@ async def put_secret(
             body.value,
             by=visit.actor.name,
         )
-    return await _state_of(visit, name)
+    return await state_of(visit, name)
 
 
 @area.api("DELETE", "/settings/{name}/secrets/{secret}", needs=WRITE)
@@ -207,7 +208,7 @@ async def delete_secret(visit: CurrentVisit, name: str, secret: str) -> Settings
         await visit.portal.vault.forget(
             session, model.page, secret_of(model, secret).name, visit.actor.name
         )
-    return await _state_of(visit, name)
+    return await state_of(visit, name)
 
 
 @area.api("POST", "/settings/email/test", needs=WRITE)

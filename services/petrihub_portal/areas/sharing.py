@@ -154,5 +154,6 @@ async def join(visit: CurrentVisit) -> Response:
 
 async def _joined(visit: Visit, place: Place, row: WorkspaceShare) -> Response:
     mine = await sharing.shared_with(visit)
-    here = next((each for each in mine if each.url == place.url), None)
+    url = visit.portal.address(place)
+    here = next((each for each in mine if each.url == url), None)
     return await page(visit, "joined.html", place=place, share=row, here=here, words=MODE_WORDS)

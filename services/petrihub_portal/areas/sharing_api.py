@@ -163,13 +163,13 @@ async def shared_with_me(
 async def join(visit: CurrentVisit, given: Code) -> Shared:
     """Come in by a link."""
     place, row = await sharing.come_in(visit.portal, visit.me, given.code)
-    found = await sharing.shared_with(visit)
-    ready = any(each.ready for each in found if each.url == place.url)
+    found, url = await sharing.shared_with(visit), visit.portal.address(place)
+    ready = any(each.ready for each in found if each.url == url)
     return Shared(
         owner=place.owner,
         workspace=place.workspace,
         mode=Mode(row.mode),
-        url=place.url,
+        url=url,
         ready=ready,
         until=row.expires_at,
     )

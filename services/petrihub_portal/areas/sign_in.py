@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 from fastapi.responses import RedirectResponse, Response
 
 from petrihub_core.errors import Refused
-from petrihub_portal.pages import is_https
 from petrihub_portal.routing import Area, Open
 from petrihub_portal.visit import (
     SESSION,
@@ -25,6 +24,7 @@ area = Area("Sign-in")
 _STATE_COOKIE = "petrihub-portal-state"
 _STATE = "oauth-state"
 _STATE_SECONDS = 600
+_MOST_BEGUN = 20  # sign-ins that one browser may have begun; the server keeps nothing of them
 
 
 def _safe_next(visit: Visit, wanted: str) -> str:
@@ -62,15 +62,11 @@ async def sign_in(visit: CurrentVisit, next: str = "") -> Response:
     )
     answer = RedirectResponse(f"{visit.portal.hub_prefix}api/oauth2/authorize?{query}", 303)
     kept = {"state": state, "verifier": verifier, "next": _safe_next(visit, next)}
-    answer.set_cookie(
-        _state_cookie(state),
-        visit.portal.sealer.seal(_STATE, kept),
-        max_age=_STATE_SECONDS,
-        path=visit.portal.prefix,
-        httponly=True,
-        samesite="lax",
-        secure=is_https(visit),
-    )
+    begun = visit.cookies.names(f"{_STATE_COOKIE}-")
+    for name in begun[: max(0, len(begun) + 1 - _MOST_BEGUN)]:
+        visit.cookies.delete(answer, name)
+    sealed = visit.portal.sealer.seal(_STATE, kept)
+    visit.cookies.set(answer, _state_cookie(state), sealed, seconds=_STATE_SECONDS)
     return answer
 
 
@@ -78,7 +74,7 @@ async def sign_in(visit: CurrentVisit, next: str = "") -> Response:
 async def come_back(visit: CurrentVisit, code: str = "", state: str = "") -> Response:
     """The browser comes back from the hub with a code."""
     sealer = visit.portal.sealer
-    cookie = visit.request.cookies.get(_state_cookie(state))
+    cookie = visit.cookies.get(_state_cookie(state))
     kept = sealer.open(_STATE, cookie, max_age_s=_STATE_SECONDS)
     if kept is None or not hmac.compare_digest(kept["state"].encode(), state.encode()):
         raise Refused(
@@ -87,16 +83,9 @@ async def come_back(visit: CurrentVisit, code: str = "", state: str = "") -> Res
         )
     token = await visit.portal.hub.token_for_code(code, kept["verifier"], _redirect_uri(visit))
     answer = RedirectResponse(kept["next"], 303)
-    answer.delete_cookie(_state_cookie(state), path=visit.portal.prefix)
-    answer.set_cookie(
-        SESSION_COOKIE,
-        sealer.seal(SESSION, new_session(token)),
-        max_age=SESSION_SECONDS,
-        path=visit.portal.prefix,
-        httponly=True,
-        samesite="lax",
-        secure=is_https(visit),
-    )
+    visit.cookies.delete(answer, _state_cookie(state))
+    sealed = sealer.seal(SESSION, new_session(token))
+    visit.cookies.set(answer, SESSION_COOKIE, sealed, seconds=SESSION_SECONDS)
     return answer
 
 
@@ -104,5 +93,5 @@ async def come_back(visit: CurrentVisit, code: str = "", state: str = "") -> Res
 async def sign_out(visit: CurrentVisit) -> Response:
     """Forget this browser's session here, then at the hub, which asks nothing more."""
     answer = RedirectResponse(f"{visit.portal.hub_prefix}logout", 303)
-    answer.delete_cookie(SESSION_COOKIE, path=visit.portal.prefix)
+    visit.cookies.delete(answer, SESSION_COOKIE)
     return answer

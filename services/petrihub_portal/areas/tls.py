@@ -13,10 +13,17 @@ from petrihub_core.settings.store import version_of
 from petrihub_portal import ordering
 from petrihub_portal.areas.settings import READ, WRITE, expected_version
 from petrihub_portal.certificate_store import CertificateSettings, CertificateStore
-from petrihub_portal.certificates import LARGEST, checked, look_at, self_signed
+from petrihub_portal.certificates import (
+    LARGEST,
+    ONE_ORIGIN,
+    checked,
+    look_at,
+    require_covered,
+    self_signed,
+)
 from petrihub_portal.ordering import AcmeSettings
 from petrihub_portal.pages import fragment, go, page
-from petrihub_portal.replacing import put_back, replace, require_front
+from petrihub_portal.replacing import put_back, replace, require_front, require_orderable
 from petrihub_portal.routing import Area, Open
 from petrihub_portal.visit import CurrentVisit, Visit, form_of
 
@@ -59,6 +66,7 @@ async def _show(
         error=problem.jupyterhub_message if problem is not None and not errors else "",
         order=order,
         steps=ordering.STEPS,
+        one_origin=ONE_ORIGIN,
         may_write=visit.may(WRITE),
     )
 
@@ -75,7 +83,7 @@ async def make_self_signed(visit: CurrentVisit) -> Response:
     front = visit.portal.deployment.front
     try:
         require_front(visit.portal.deployment)
-        pair = self_signed(front.domain, now(), subdomains=front.subdomains)
+        pair = self_signed(front.domain, now(), subdomains=front.origins)
         await replace(store_of(visit), pair, "self-signed", by=visit.actor.name)
     except PetriHubError as exc:
         return await _show(visit, problem=exc)
@@ -89,7 +97,8 @@ async def upload(visit: CurrentVisit) -> Response:
     chain, key = await form.file("chain"), await form.file("key")
     try:
         require_front(visit.portal.deployment)
-        pair = checked(chain, key, visit.portal.deployment.front.domain, now())
+        front = visit.portal.deployment.front
+        pair = checked(chain, key, front.domain, now(), subdomains=front.origins)
         await replace(store_of(visit), pair, "uploaded", by=visit.actor.name)
     except PetriHubError as exc:
         return await _show(visit, problem=exc)
@@ -116,6 +125,8 @@ async def put_version_back(visit: Visit, version: int) -> None:
     look = look_at(wanted.chain)
     if look.not_after <= now():
         raise Invalid({"": f"This certificate ended on {look.not_after:%d %B %Y}."})
+    front = visit.portal.deployment.front
+    require_covered(look.names, front.domain, subdomains=front.origins)
     await put_back(store, wanted, by=visit.actor.name)
 
 
@@ -128,7 +139,7 @@ async def save_acme(visit: CurrentVisit) -> Response:
     try:
         values = from_text(AcmeSettings, given)
         if order_it:
-            require_front(visit.portal.deployment)
+            require_orderable(visit.portal.deployment)
         async with visit.portal.database.session() as session:
             if values != await settings.read(session, AcmeSettings):
                 await settings.write(

@@ -13,7 +13,7 @@ from petrihub_portal import ordering
 from petrihub_portal.areas.settings import READ, WRITE
 from petrihub_portal.areas.tls import carrying_out, put_version_back, store_of
 from petrihub_portal.certificates import LARGEST, checked, look_at, self_signed
-from petrihub_portal.replacing import replace, require_front
+from petrihub_portal.replacing import replace, require_front, require_orderable
 from petrihub_portal.routing import Area
 from petrihub_portal.visit import CurrentVisit, Visit
 
@@ -96,7 +96,7 @@ async def make_self_signed(visit: CurrentVisit) -> CertificateState:
     """Make a certificate of our own and put it in force."""
     front = visit.portal.deployment.front
     require_front(visit.portal.deployment)
-    pair = self_signed(front.domain, now(), subdomains=front.subdomains)
+    pair = self_signed(front.domain, now(), subdomains=front.origins)
     await replace(store_of(visit), pair, "self-signed", by=visit.actor.name)
     return await _state(visit)
 
@@ -109,8 +109,9 @@ def _bytes(text: str) -> bytes:
 async def upload(visit: CurrentVisit, body: UploadBody) -> CertificateState:
     """Put a certificate in force; refused with the reason before it is used."""
     require_front(visit.portal.deployment)
-    domain = visit.portal.deployment.front.domain
-    pair = checked(_bytes(body.chain), _bytes(body.key), domain, now())
+    front = visit.portal.deployment.front
+    chain, key = _bytes(body.chain), _bytes(body.key)
+    pair = checked(chain, key, front.domain, now(), subdomains=front.origins)
     await replace(store_of(visit), pair, "uploaded", by=visit.actor.name)
     return await _state(visit)
 
@@ -128,7 +129,7 @@ async def put_earlier_back(
 @area.api("POST", "/tls/order", needs=WRITE, status_code=202, response_model=OrderState)
 async def order(visit: CurrentVisit) -> Response:
     """Order a certificate by ACME with the settings page `acme`; ask GET for how far it is."""
-    require_front(visit.portal.deployment)
+    require_orderable(visit.portal.deployment)
     async with visit.portal.database.session() as session:
         row = await ordering.ask(session, by=visit.actor.name)
     return JSONResponse(

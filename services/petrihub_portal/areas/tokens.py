@@ -24,7 +24,7 @@ TokenId = Annotated[str, Path(pattern=r"^a[0-9]{1,18}$", description="The token'
 class Token(BaseModel):
     """One of my tokens, without its secret; times are UTC, `last_used` null before the first use.
 
-    `foreign`: made at the hub's own API, where our scopes say nothing.
+    `foreign`: a workspace's own, or made at the hub's own API at a time when people could.
     """
 
     model_config = ConfigDict(from_attributes=True)

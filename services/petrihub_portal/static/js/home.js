@@ -5,6 +5,7 @@ const WORDS = {
   running: "is running",
   stopped: "has stopped",
   failed: "failed",
+  waiting: "is waiting for its turn",
   starting: "is starting",
   stopping: "is stopping",
   restarting: "is restarting",

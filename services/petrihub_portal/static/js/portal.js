@@ -1,6 +1,11 @@
 /* What every page of the portal needs: the XSRF token on htmx's requests, errors in their place, copying. */
 import { showTimes } from "../../frame/js/times.js";
 
+// on a narrow screen the panel's menu is a strip: the page that is open must be seen in it
+for (const strip of document.querySelectorAll(".ph-panel-menu")) {
+  const here = strip.querySelector("[aria-current]");
+  if (here) strip.scrollLeft = here.offsetLeft - strip.offsetLeft - (strip.clientWidth - here.offsetWidth) / 2;
+}
 document.addEventListener("htmx:configRequest", (event) => {
   event.detail.headers["X-XSRFToken"] = document.body.dataset.xsrf;
 });

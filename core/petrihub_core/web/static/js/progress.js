@@ -1,6 +1,6 @@
 /* Follows the start of a workspace by the hub's event stream.
 
-Events: {message, progress} from any spawner; ours add {stage, estimate_seconds} and, when it fails, {failed,
+Events: {message, progress} from any spawner; ours add {stage, estimate_seconds}, while it waits {place, waiting} and, when it fails, {failed,
 stage, html_message}. The hub itself ends the stream with {ready} or {failed, message, html_message}.
 A failure reads "Failed while <stage>: <reason>"; its HTML has the log in a <pre>. */
 import { hub, baseUrl } from "./hub.js";
@@ -39,9 +39,12 @@ function tick() {
   at("ph-elapsed").textContent = `${span(seconds())} so far`;
 }
 
-function note(words) {
-  if (!words || at("ph-events").lastElementChild?.dataset.words === words) return;
+function note(words, inLine = false) {
+  const last = at("ph-events").lastElementChild;
+  if (!words || last?.dataset.words === words) return;
+  if (inLine && last?.dataset.inLine) last.remove(); // only the newest place in line is of interest
   const item = document.createElement("li");
+  if (inLine) item.dataset.inLine = "yes";
   const time = document.createElement("time");
   time.textContent = span(seconds());
   item.append(time, words);
@@ -114,7 +117,7 @@ function hear(event) {
   // the estimate stands beside the elapsed time already
   const words = event.message === "Server requested" ? "Start requested" : event.message?.replace(/ \(usually about .*\)$/, "");
   if (words) at("ph-message").textContent = words;
-  note(words);
+  note(words, "place" in event);
   showStages();
   tick();
 }
