@@ -64,9 +64,12 @@ def claiming(width: int, height: int) -> bytes:
 
 @pytest.fixture
 def logo(boss: Guest) -> Iterator[Image.Image]:
-    """A picture to upload; afterwards the site has none."""
+    """A picture to upload; afterwards the site is as before, without one."""
+    values = boss.api("GET", "settings/site").json()["values"]
     yield drawn("#0b6e63", "#c0392b")
     assert boss.api("DELETE", "settings/site/logo").status_code == 200
+    before = {**values, "logo": ""}
+    assert boss.api("PUT", "settings/site", {"values": before}).status_code == 200
 
 
 def upload(guest: Guest, data: bytes, **fields: str) -> httpx.Response:
