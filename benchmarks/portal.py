@@ -80,11 +80,11 @@ INSTEAD = {
 }
 
 
-def chained() -> list[dict[str, object]]:
-    """Audit rows with a chain that verifies."""
+def chained(last: audit.Head) -> list[dict[str, object]]:
+    """Audit rows that go on with the chain after its last row."""
     rows: list[dict[str, object]] = []
-    previous = "0" * 64
-    for number in range(1, AUDIT_ROWS + 1):
+    previous = last.digest
+    for number in range(last.seq + 1, AUDIT_ROWS + 1):
         row = AuditRow(
             seq=number,
             at=now(),
@@ -103,7 +103,7 @@ def chained() -> list[dict[str, object]]:
 
 
 async def fill(deployment: Deployment) -> None:
-    """Make the people, groups and rows; the tables must be empty of them."""
+    """Make the people, groups and rows; no people may be there yet."""
     await migrate(deployment.database_url)
     database = Database.open(deployment.database_url)
     people = [
@@ -126,7 +126,7 @@ async def fill(deployment: Deployment) -> None:
             (Person, people),
             (Group, groups),
             (GroupMember, members),
-            (AuditRow, chained()),
+            (AuditRow, chained(await audit.head(session))),
         ):
             await session.execute(insert(table), rows)
         boss = Person(issuer=LOCAL_ISSUER, subject=new_id(), username=BOSS)
