@@ -10,6 +10,7 @@ import httpx
 from petrihub_core.errors import Conflict, NotFound, PetriHubError, Refused, Unavailable
 
 _TIMEOUT = 30.0  # seconds; the hub's loop may be busy with starts
+_WHO = 8.0  # the same for "whose token is this", for which every page waits
 _REMEMBER = 20.0  # seconds that an answer about a token counts: revocation is seen within
 _MOST_REMEMBERED = 10_000
 
@@ -71,7 +72,9 @@ class Hub:
 
     async def _whose(self, token: str) -> dict[str, Any] | None:
         try:
-            answer = await self._client.get("/user", headers={"Authorization": f"token {token}"})
+            answer = await self._client.get(
+                "/user", headers={"Authorization": f"token {token}"}, timeout=_WHO
+            )
         except httpx.HTTPError as exc:
             raise _silent() from exc
         if answer.is_server_error:

@@ -1,10 +1,14 @@
 """Who gets in: cookies, access tokens, forged requests, the size of what is sent."""
 
+import asyncio
+
 import httpx
 import pytest
 
 from petrihub_core.database import Database
+from petrihub_core.errors import Unavailable
 from petrihub_core.records import Person
+from petrihub_portal import hub
 
 from tests.portal.guests import API, PORTAL, Guest, Site
 
@@ -75,3 +79,23 @@ def test_assets_are_kept_by_version_only(site: Site) -> None:
     where = f"{site.url}{PORTAL}static/portal/css/portal.css"
     assert "immutable" in httpx.get(f"{where}?v=1").headers["cache-control"]
     assert httpx.get(where).headers["cache-control"] == "no-cache"
+
+
+async def test_a_hub_that_hangs_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "_WHO", 0.2)
+    over = asyncio.Event()
+
+    async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await over.wait()
+        writer.close()
+
+    hanging = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    port = hanging.sockets[0].getsockname()[1]
+    asked = hub.Hub(f"http://127.0.0.1:{port}", "token-of-the-portal", "portal")
+    try:
+        with pytest.raises(Unavailable, match="The hub does not answer"):
+            await asked.person_behind("token-of-somebody")
+    finally:
+        over.set()
+        await asked.close()
+        hanging.close()
