@@ -14,7 +14,6 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -25,16 +24,22 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 from argon2 import PasswordHasher
 from portal import PASSWORD, sign_in
-from spawn import HUB_CONFIG, NODE, ROLE, STOCK, STOCK_LOCAL, TOKEN, Hub, free_ports, running
+from report import about_machine, write_result
+from spawn import (
+    HUB_CONFIG,
+    ROLE,
+    STOCK_LOCAL,
+    TOKEN,
+    Hub,
+    make_stand,
+    running,
+)
 
-from petrihub_cli import prepare
 from petrihub_cli.product import ROOT
-from petrihub_cli.state import inner_ports, keys, open_state
 from petrihub_core.database import Database, migrate
-from petrihub_core.deployment import Deployment, read_deployment
+from petrihub_core.deployment import Deployment
 from petrihub_core.people import LOCAL_ISSUER
 from petrihub_core.records import Account, Person, new_id
 from petrihub_core.web import PORTAL_PREFIX
@@ -167,27 +172,16 @@ def tiny_studio(deployment: Deployment) -> Path:
 
 def run(state: Path, people: int) -> dict[str, Any]:
     """One after the other: side by side they would take each other's processors."""
-    port, hub_port, api_port, our_port = free_ports(4)
-    deployment = read_deployment(open_state(state, backend="local", port=our_port))
-    os.environ["PETRIHUB_CONFIG"] = str(state.resolve() / "petrihub.toml")
+    stand = make_stand(state, "local")
+    deployment = stand.deployment
     asyncio.run(fill(deployment, people))
     studio = tiny_studio(deployment)
-    keys(deployment)
-    inner_ports(deployment)
-    prepare.proxy(deployment, print)
-    proxy = deployment.state / "proxy/node_modules/configurable-http-proxy/bin"
     result: dict[str, Any] = {"people": people, "within_s": WITHIN}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        config = STOCK.format(
-            port=port,
-            hub_port=hub_port,
-            api_port=api_port,
-            hub_host="127.0.0.1",
-            proxy=[str(NODE), str(proxy / "configurable-http-proxy")],
-        ) + STOCK_LOCAL.format(studio=str(studio), home=str(folder / "{username}"))
-        url = f"http://127.0.0.1:{port}"
-        with running("JupyterHub", config + ROLE, folder / "stock", url, {}) as hub:
+        config = stand.stock()
+        config += STOCK_LOCAL.format(studio=str(studio), home=str(folder / "{username}"))
+        with running("JupyterHub", config + ROLE, folder / "stock", stand.url, {}) as hub:
             result["JupyterHub"] = asyncio.run(crowd(hub, "/hub/home", people))
     ours = f"load_subconfig({str(HUB_CONFIG)!r})\n{ROLE}"
     wish = {"profile": "notebooks", "size": "small"}
@@ -200,7 +194,7 @@ def run(state: Path, people: int) -> dict[str, Any]:
 def write_page(source: Path) -> None:
     """Write `<source>.md` beside the JSON file."""
     result = json.loads(source.read_text())
-    ours, theirs, machine = result["PetriHub"], result["JupyterHub"], result["machine"]
+    ours, theirs = result["PetriHub"], result["JupyterHub"]
     rows = [
         (f"{what}, {name}", theirs[key].get(name), ours[key].get(name), unit)
         for what, key, unit in (
@@ -238,9 +232,7 @@ def write_page(source: Path) -> None:
         "JupyterHub refuses starts above 100 at once with 429; PetriHub lets them wait in line "
         "and tells the place.",
         "",
-        f"{machine['cpus']} CPUs, {machine['memory_gib']} GiB, Python {machine['python']}; load "
-        f"before {machine['load_before'][0]}, after {machine['load_after'][0]}. Raw figures: "
-        f"[{source.name}]({source.name}).",
+        about_machine(result, source),
         "",
     ]
     source.with_suffix(".md").write_text("\n".join(lines))
@@ -254,17 +246,7 @@ def main() -> None:
     chosen = parser.parse_args()
     load = os.getloadavg()
     result = run(chosen.state, chosen.people)
-    result["machine"] = {
-        "cpus": os.cpu_count(),
-        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "python": platform.python_version(),
-        "load_before": [round(value, 2) for value in load],
-        "load_after": [round(value, 2) for value in os.getloadavg()],
-    }
-    target = ROOT / "docs" / "benchmarks" / f"monday-{result['database']}.json"
-    target.write_text(json.dumps(result, indent=2) + "\n")
-    write_page(target)
-    print(json.dumps(result, indent=2))
+    write_page(write_result(f"monday-{result['database']}", result, load))
 
 
 if __name__ == "__main__":

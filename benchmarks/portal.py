@@ -14,9 +14,7 @@ table and chart into docs/benchmarks/.
 
 import argparse
 import asyncio
-import json
 import os
-import platform
 import re
 import statistics
 import tempfile
@@ -26,18 +24,23 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 from argon2 import PasswordHasher
 from portal_report import write_portal_page
-from spawn import HUB_CONFIG, NODE, ROLE, STOCK, STOCK_LOCAL, TOKEN, Hub, free_ports, running
+from report import write_result
+from spawn import (
+    HUB_CONFIG,
+    ROLE,
+    STOCK_LOCAL,
+    TOKEN,
+    Hub,
+    make_stand,
+    running,
+)
 from sqlalchemy import insert
 
-from petrihub_cli import prepare
-from petrihub_cli.product import ROOT
-from petrihub_cli.state import inner_ports, keys, open_state
 from petrihub_core import audit
 from petrihub_core.database import Database, migrate
-from petrihub_core.deployment import Deployment, read_deployment
+from petrihub_core.deployment import Deployment
 from petrihub_core.people import LOCAL_ISSUER
 from petrihub_core.records import (
     Account,
@@ -254,28 +257,16 @@ async def measure(stock: Hub, ours: Hub, rounds: int) -> dict[str, Any]:
 
 def run(state: Path, rounds: int) -> dict[str, Any]:
     """Both hubs side by side; the figures."""
-    port, hub_port, api_port, our_port = free_ports(4)
-    deployment = read_deployment(open_state(state, backend="local", port=our_port))
-    os.environ["PETRIHUB_CONFIG"] = str(state.resolve() / "petrihub.toml")
+    stand = make_stand(state, "local")
+    deployment = stand.deployment
     asyncio.run(fill(deployment))
-    keys(deployment)
-    inner_ports(deployment)
-    prepare.proxy(deployment, print)
-    proxy = deployment.state / "proxy/node_modules/configurable-http-proxy/bin"
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
         folder = Path(scratch)
         studio = deployment.environments / "studio/bin/jupyterhub-singleuser"
-        config = STOCK.format(
-            port=port,
-            hub_port=hub_port,
-            api_port=api_port,
-            hub_host="127.0.0.1",
-            proxy=[str(NODE), str(proxy / "configurable-http-proxy")],
-        ) + STOCK_LOCAL.format(studio=str(studio), home=str(folder / "{username}"))
+        config = stand.stock()
+        config += STOCK_LOCAL.format(studio=str(studio), home=str(folder / "{username}"))
         role = ROLE.replace('"list:users"', '"list:users", "admin:groups"')
-        stock = running(
-            "JupyterHub", config + role, folder / "stock", f"http://127.0.0.1:{port}", {}
-        )
+        stock = running("JupyterHub", config + role, folder / "stock", stand.url, {})
         ours = f"load_subconfig({str(HUB_CONFIG)!r})\n{role}"
         wish = {"profile": "notebooks", "size": "small"}
         petrihub = running("PetriHub", ours, deployment.logs, deployment.public_url, wish)
@@ -292,17 +283,7 @@ def main() -> None:
     chosen = parser.parse_args()
     load = os.getloadavg()
     result = run(chosen.state, chosen.rounds)
-    result["machine"] = {
-        "cpus": os.cpu_count(),
-        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "python": platform.python_version(),
-        "load_before": [round(value, 2) for value in load],
-        "load_after": [round(value, 2) for value in os.getloadavg()],
-    }
-    target = ROOT / "docs" / "benchmarks" / "portal.json"
-    target.write_text(json.dumps(result, indent=2) + "\n")
-    write_portal_page(target)
-    print(json.dumps(result, indent=2))
+    write_portal_page(write_result("portal", result, load))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from report import about_machine
+
 _WIDTH, _BAR, _LEFT = 720, 18, 210
 _COLOURS = {"instead": "#8a9a97", "pages": "#0b7263", "while_starting": "#c98a1b"}
 _NAMES = {"instead": "JupyterHub", "pages": "PetriHub", "while_starting": "while 20 start"}
@@ -38,7 +40,7 @@ def _chart(result: dict[str, Any]) -> str:
 def write_portal_page(source: Path) -> None:
     """Write `<source>.md` and `<source>.svg` beside the JSON file."""
     result = json.loads(source.read_text())
-    machine, held = result["machine"], result["filled_with"]
+    held = result["filled_with"]
     lines = [
         "# portal: pages with many people, beside JupyterHub's own, in one run",
         "",
@@ -68,9 +70,7 @@ def write_portal_page(source: Path) -> None:
         f"What JupyterHub was asked for: {asked}. It has no page for the others. Of the 20 "
         f"workspaces {len(ready)} were ready, the last after {max(ready, default=0)} s.",
         "",
-        f"{machine['cpus']} CPUs, {machine['memory_gib']} GiB, Python {machine['python']}; load "
-        f"before {machine['load_before'][0]}, after {machine['load_after'][0]}. Raw figures: "
-        f"[{source.name}]({source.name}).",
+        about_machine(result, source),
         "",
     ]
     source.with_suffix(".md").write_text("\n".join(lines))

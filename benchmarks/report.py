@@ -1,11 +1,46 @@
-"""A benchmark's page: table and bar chart beside the JSON that they are made from."""
+"""What benchmarks write: the figures as JSON with the machine, and pages made from them."""
 
 import json
+import os
+import platform
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import psutil
+
+from petrihub_cli.product import ROOT
+
 _WIDTH, _BAR, _GAP, _LEFT = 640, 22, 10, 190
+
+
+def write_result(
+    name: str, result: dict[str, Any], load_before: tuple[float, float, float]
+) -> Path:
+    """Print the figures and write them as docs/benchmarks/<name>.json, with the machine."""
+    result["machine"] = {
+        "cpus": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "python": platform.python_version(),
+        "load_before": [round(value, 2) for value in load_before],
+        "load_after": [round(value, 2) for value in os.getloadavg()],
+    }
+    text = json.dumps(result, indent=2)
+    target = ROOT / "docs" / "benchmarks" / f"{name}.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text + "\n")
+    print(text)
+    return target
+
+
+def about_machine(result: dict[str, Any], source: Path, more: str = "") -> str:
+    """The last line of a page: the machine, its load, `more`, and where the figures are."""
+    machine = result["machine"]
+    return (
+        f"{machine['cpus']} CPUs, {machine['memory_gib']} GiB, Python {machine['python']}; load "
+        f"before {machine['load_before'][0]}, after {machine['load_after'][0]}. {more}Raw figures: "
+        f"[{source.name}]({source.name})."
+    )
 
 
 def _rows(result: dict[str, Any]) -> list[tuple[str, float, float, float | None, str]]:
@@ -50,7 +85,7 @@ def write_page(source: Path) -> None:
     result = json.loads(source.read_text())
     rows = _rows(result)
     ratios = [result["start_ratio"], result["six_at_once_ratio"], result["idle_hub_ratio"]]
-    machine = result["machine"]
+    pairs = len(result["start_seconds"]["stock"])
     lines = [
         f"# {source.stem}: beside the stock spawner, in one run",
         "",
@@ -63,10 +98,7 @@ def write_page(source: Path) -> None:
         "",
         f"![Bars of the same figures]({source.stem}.svg)",
         "",
-        f"{machine['cpus']} CPUs, {machine['memory_gib']} GiB, Python {machine['python']}; load "
-        f"before {machine['load_before'][0]}, after {machine['load_after'][0]}. The ratio of "
-        f"starts is the median of {len(result['start_seconds']['stock'])} pairs. Raw figures: "
-        f"[{source.name}]({source.name}).",
+        about_machine(result, source, f"The ratio of starts is the median of {pairs} pairs. "),
         "",
     ]
     source.with_suffix(".md").write_text("\n".join(lines))

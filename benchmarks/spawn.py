@@ -14,9 +14,7 @@ into docs/benchmarks/.
 
 import argparse
 import asyncio
-import json
 import os
-import platform
 import signal
 import statistics
 import subprocess
@@ -30,10 +28,10 @@ from pathlib import Path
 
 import httpx
 import psutil
-from report import write_page
+from report import write_page, write_result
 
 from petrihub_cli import prepare
-from petrihub_cli.product import HUB_CONFIG, NODE, ROOT
+from petrihub_cli.product import HUB_CONFIG, NODE
 from petrihub_cli.state import inner_ports, keys, open_state, port_is_free
 from petrihub_core.database import Database, migrate
 from petrihub_core.deployment import Deployment, read_deployment
@@ -41,6 +39,7 @@ from petrihub_core.images import allowed_images
 from petrihub_core.people import LOCAL_ISSUER, person_for
 
 TOKEN = "benchmark-token-of-this-run-alone"
+_LOOPBACK = "127.0.0.1"
 PEOPLE = [f"bench{number}" for number in range(6)]
 WORKSPACE = "bench"
 
@@ -214,31 +213,57 @@ async def people_exist(deployment: Deployment) -> dict[str, str]:
     return images
 
 
-def run(backend: str, state: Path, rounds: int) -> dict[str, object]:
-    """Both hubs side by side; the figures."""
-    port, hub_port, api_port, our_port = free_ports(4)
+@dataclass(frozen=True)
+class Stand:
+    """A state folder that is ready for a hub of ours, and the ports of the stock hub beside it."""
+
+    deployment: Deployment
+    port: int
+    hub_port: int
+    api_port: int
+
+    @property
+    def url(self) -> str:
+        """Where browsers reach the stock hub."""
+        return f"http://{_LOOPBACK}:{self.port}"
+
+    def stock(self, hub_host: str = _LOOPBACK) -> str:
+        """The stock hub's configuration, without its spawner's; it has the same routing proxy."""
+        proxy = self.deployment.state / "proxy/node_modules/configurable-http-proxy/bin"
+        return STOCK.format(
+            port=self.port,
+            hub_host=hub_host,
+            hub_port=self.hub_port,
+            api_port=self.api_port,
+            proxy=[str(NODE), str(proxy / "configurable-http-proxy")],
+        )
+
+
+def make_stand(state: Path, backend: str) -> Stand:
+    """Make the state folder ready; hubs that this process starts are of this deployment."""
+    *stock_ports, our_port = free_ports(4)
     deployment = read_deployment(open_state(state, backend=backend, port=our_port))
     os.environ["PETRIHUB_CONFIG"] = str(state.resolve() / "petrihub.toml")
-    images = asyncio.run(people_exist(deployment))
     keys(deployment)
     inner_ports(deployment)
     prepare.proxy(deployment, print)
-    proxy = deployment.state / "proxy/node_modules/configurable-http-proxy/bin"
+    return Stand(deployment, *stock_ports)
+
+
+def run(backend: str, state: Path, rounds: int) -> dict[str, object]:
+    """Both hubs side by side; the figures."""
+    stand = make_stand(state, backend)
+    deployment = stand.deployment
+    images = asyncio.run(people_exist(deployment))
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
         folder = Path(scratch)
-        config = STOCK.format(
-            port=port,
-            hub_host="127.0.0.1" if backend == "local" else bridge_gateway(),
-            hub_port=hub_port,
-            api_port=api_port,
-            proxy=[str(NODE), str(proxy / "configurable-http-proxy")],
-        )
+        config = stand.stock(_LOOPBACK if backend == "local" else bridge_gateway())
         if backend == "local":
             studio = deployment.environments / "studio/bin/jupyterhub-singleuser"
             config += STOCK_LOCAL.format(studio=str(studio), home=str(folder / "{username}"))
         else:
             config += STOCK_DOCKER.format(image=images["petrihub/bio"])
-        stock = running("stock", config + ROLE, folder / "stock", f"http://127.0.0.1:{port}", {})
+        stock = running("stock", config + ROLE, folder / "stock", stand.url, {})
         wish = {"profile": "bio-studio", "size": "medium"}
         ours = f"load_subconfig({str(HUB_CONFIG)!r})\n{ROLE}"
         petrihub = running("PetriHub", ours, folder / "ours", deployment.public_url, wish)
@@ -256,18 +281,7 @@ def main() -> None:
     chosen = parser.parse_args()
     load = os.getloadavg()
     result = run(chosen.backend, chosen.state, chosen.rounds)
-    result["machine"] = {
-        "cpus": os.cpu_count(),
-        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "python": platform.python_version(),
-        "load_before": [round(value, 2) for value in load],
-        "load_after": [round(value, 2) for value in os.getloadavg()],
-    }
-    target = ROOT / "docs" / "benchmarks" / f"spawn-{chosen.backend}.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(result, indent=2) + "\n")
-    write_page(target)
-    print(json.dumps(result, indent=2))
+    write_page(write_result(f"spawn-{chosen.backend}", result, load))
 
 
 if __name__ == "__main__":

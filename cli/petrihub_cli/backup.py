@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from sqlalchemy import NullPool, create_engine, inspect, text
+from sqlalchemy import Connection, NullPool, create_engine, inspect, text
 from sqlalchemy.engine import URL, make_url
 
 from petrihub_cli import backup_seal, postgres_copy, sqlite_copy
@@ -95,11 +95,16 @@ def _copy_databases(deployment: Deployment, folder: Path) -> dict[Database, dict
 
 
 def _revision(url: URL) -> str:
-    plain = url.set(drivername="sqlite" if is_sqlite(url) else "postgresql+psycopg")
+    plain = url.set(drivername="sqlite") if is_sqlite(url) else postgres_copy.plain(url)
     with create_engine(plain, poolclass=NullPool).connect() as connection:
-        if not inspect(connection).has_table("alembic_version"):
-            return ""
-        return str(connection.scalar(text("SELECT version_num FROM alembic_version")))
+        return recorded_revision(connection)
+
+
+def recorded_revision(connection: Connection) -> str:
+    """Of which version the tables say that they are; empty if they do not."""
+    if not inspect(connection).has_table("alembic_version"):
+        return ""
+    return str(connection.scalar(text("SELECT version_num FROM alembic_version")))
 
 
 def _copy_keys(deployment: Deployment, folder: Path) -> None:

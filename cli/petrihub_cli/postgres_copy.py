@@ -81,8 +81,13 @@ def tables(url: URL) -> list[str]:
         raise _out_of_reach(url) from exc
 
 
+def plain(url: URL) -> URL:
+    """The same address, for a driver without a loop of its own."""
+    return url.set(drivername="postgresql+psycopg")
+
+
 def _connection(url: URL) -> Connection:
-    return create_engine(url.set(drivername="postgresql+psycopg"), poolclass=NullPool).connect()
+    return create_engine(plain(url), poolclass=NullPool).connect()
 
 
 def _out_of_reach(url: URL) -> Unavailable:

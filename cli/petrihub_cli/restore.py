@@ -139,7 +139,7 @@ def _make_ready(
             url = URL.create("sqlite", database=str(copied))
         else:
             postgres_copy.put_back(place / f"{name}.dump", urls[name], rows)
-            url = urls[name].set(drivername="postgresql+psycopg")
+            url = postgres_copy.plain(urls[name])
         if not wish.keep_sessions:
             _end_what_was_allowed(name, url)
         if name == "petrihub":

@@ -16,12 +16,12 @@ from pathlib import Path
 
 from alembic.script import ScriptDirectory
 from jupyterhub import dbutil
-from sqlalchemy import NullPool, create_engine, inspect, text
+from sqlalchemy import NullPool, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from petrihub_cli import sqlite_copy
-from petrihub_cli.backup import back_up
+from petrihub_cli.backup import back_up, recorded_revision
 from petrihub_cli.prepare import Say
 from petrihub_core.database import Tables, migrate, state_of_tables
 from petrihub_core.deployment import Deployment
@@ -74,13 +74,13 @@ def state_of_hub_tables(url: str) -> Tables:
     engine = create_engine(place, poolclass=NullPool)
     try:
         with engine.connect() as connection:
-            if not inspect(connection).has_table("alembic_version"):
-                return "none"
-            found = connection.scalar(text("SELECT version_num FROM alembic_version"))
+            found = recorded_revision(connection)
     except DBAPIError as exc:
         raise Unavailable(
             "The database of the hub does not answer.", hint="Look at its log, then start again."
         ) from exc
+    if not found:
+        return "none"
     if found == script.get_current_head():
         return "current"
     if found not in {each.revision for each in script.walk_revisions()}:

@@ -39,10 +39,6 @@ class WorkspaceLog:
             return ""
         return "\n".join(text.splitlines()[-_TAIL_LINES:])
 
-    def bound(self) -> None:
-        """Cut the log to its end if it has grown over its limit."""
-        _bound(self.path, _LIMIT, _KEPT)
-
 
 def bound_all(folder: Path) -> None:
     """Cut every log of this folder that has grown over its limit: the hub's, the workspaces'."""

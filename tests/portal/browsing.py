@@ -26,11 +26,11 @@ def wait_for(work: Coroutine[Any, Any, Result]) -> Result:
         return thread.submit(asyncio.run, work).result()
 
 
-def newcomer(site: Site, *roles: str) -> Guest:
+def newcomer(site: Site, *roles: str, kind: type[Guest] = Guest) -> Guest:
     """Somebody new with these roles, not signed in yet."""
 
     async def make() -> Guest:
-        made = await make_guest(site)
+        made = await make_guest(site, kind=kind)
         tables = site.database()
         async with tables.session() as session:
             for role in roles:

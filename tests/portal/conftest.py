@@ -8,6 +8,7 @@ fronted      a platform of its own behind Caddy (session), with its tables `fron
 chief        a fresh super admin there, who comes by HTTPS
 origins      a platform behind Caddy with an origin for each person (session)
 admin        a super admin for the `browser` (module)
+ada          a fresh researcher for it
 visit        opens a page of the portal in it as somebody
 """
 
@@ -185,6 +186,12 @@ def open_studio(site: Site) -> Iterator[Studio]:
 def admin(site: Site) -> Guest:
     """A super admin for the browser: `boss` would need this thread's loop."""
     return newcomer(site, SUPER_ADMIN)
+
+
+@pytest.fixture
+def ada(site: Site) -> Guest:
+    """Somebody new for the browser, likewise."""
+    return newcomer(site)
 
 
 Visit = Callable[..., Page]

@@ -87,13 +87,13 @@ class HttpsGuest(Guest):
         )
 
 
-def served(site: Fronted) -> str:
-    """The fingerprint of the certificate that a browser would be shown now."""
+def served(site: Fronted, name: str = DOMAIN) -> str:
+    """The fingerprint of the certificate that a browser would be shown now, at this name."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     address = ("127.0.0.1", site.deployment.front.https_port)
     with (
         socket.create_connection(address) as plain,
-        context.wrap_socket(plain, server_hostname=DOMAIN) as secure,
+        context.wrap_socket(plain, server_hostname=name) as secure,
     ):
         return hashlib.sha256(secure.getpeercert(binary_form=True) or b"").hexdigest()

@@ -21,11 +21,6 @@ def page(visit: Visit, admin: Guest) -> Page:
 
 
 @pytest.fixture
-def ada(site: Site) -> Guest:
-    return newcomer(site)
-
-
-@pytest.fixture
 def group(admin: Guest) -> str:
     """A fresh group; its short name."""
     name = f"g{new_id()[:8]}"

@@ -1,8 +1,5 @@
 """What PetriHub says about people's origins, and which certificates it takes with them."""
 
-import hashlib
-import socket
-import ssl
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -12,8 +9,7 @@ from sqlalchemy import select
 
 from petrihub_core.database import Database
 from petrihub_core.deployment import Deployment, parse_deployment
-from petrihub_core.people import by_username
-from petrihub_core.records import CertificateOrder, RoleGrant, new_id, now
+from petrihub_core.records import CertificateOrder, new_id, now
 from petrihub_core.roles import SUPER_ADMIN
 from petrihub_core.settings.vault import Vault
 from petrihub_portal import health
@@ -23,36 +19,17 @@ from petrihub_portal.context import Portal
 from petrihub_portal.health import Level
 from petrihub_portal.ordering import renew_if_due
 
-from tests.portal.fronted import OWN_DOMAIN, Fronted, HttpsGuest
+from tests.portal.browsing import newcomer
+from tests.portal.fronted import OWN_DOMAIN, Fronted, HttpsGuest, served
 from tests.portal.guests import Guest
-from tests.portal.workspaces import make_guest
 
 pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture
-async def head(origins: Fronted) -> HttpsGuest:
+def head(origins: Fronted) -> HttpsGuest:
     """A super admin where people have origins of their own."""
-    made = await make_guest(origins, kind=HttpsGuest)
-    tables = origins.database()
-    async with tables.session() as session:
-        person = await by_username(session, made.name)
-        assert person
-        session.add(RoleGrant(person_id=person.id, role=SUPER_ADMIN, granted_by="tests"))
-    await tables.close()
-    return cast(HttpsGuest, made)
-
-
-def shown(site: Fronted, name: str) -> str:
-    """The fingerprint of the certificate that a browser is shown at this name."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    address = ("127.0.0.1", site.deployment.front.https_port)
-    with (
-        socket.create_connection(address) as plain,
-        context.wrap_socket(plain, server_hostname=name) as secure,
-    ):
-        return hashlib.sha256(secure.getpeercert(binary_form=True) or b"").hexdigest()
+    return cast(HttpsGuest, newcomer(origins, SUPER_ADMIN, kind=HttpsGuest))
 
 
 def test_the_first_certificate_is_for_the_site_and_all_origins(
@@ -60,7 +37,7 @@ def test_the_first_certificate_is_for_the_site_and_all_origins(
 ) -> None:
     told = head.get("api/v1/tls").json()
     assert told["names"] == [OWN_DOMAIN, f"*.{OWN_DOMAIN}"]
-    assert {shown(origins, name) for name in (OWN_DOMAIN, f"ada.{OWN_DOMAIN}")} == {told["sha256"]}
+    assert {served(origins, name) for name in (OWN_DOMAIN, f"ada.{OWN_DOMAIN}")} == {told["sha256"]}
     made = head.api("POST", "tls/self-signed").json()
     assert made["names"] == told["names"]
 

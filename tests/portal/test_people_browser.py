@@ -9,9 +9,9 @@ from playwright.sync_api import Browser, Page, expect
 from petrihub_core.records import new_id
 
 from tests.platform import PASSWORD
-from tests.portal.browsing import look_at, newcomer
+from tests.portal.browsing import look_at
 from tests.portal.conftest import Visit
-from tests.portal.guests import PORTAL, Guest, Site
+from tests.portal.guests import PORTAL, Guest
 
 pytestmark = pytest.mark.browser
 
@@ -20,11 +20,6 @@ pytestmark = pytest.mark.browser
 def page(visit: Visit, admin: Guest) -> Page:
     """The list of people, as `admin`."""
     return visit(admin, "admin/people")
-
-
-@pytest.fixture
-def ada(site: Site) -> Guest:
-    return newcomer(site)
 
 
 def find(page: Page, name: str) -> None:

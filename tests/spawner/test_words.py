@@ -15,7 +15,7 @@ from petrihub_spawner.foundation import lay
 from petrihub_spawner.offer import make_offer
 from petrihub_spawner.progress import Progress
 from petrihub_spawner.stages import Stage, StartFailed
-from petrihub_spawner.workspace_log import WorkspaceLog
+from petrihub_spawner.workspace_log import WorkspaceLog, bound_all
 
 
 async def read(progress):
@@ -77,7 +77,7 @@ def test_a_log_is_cut_to_its_end_while_somebody_writes(tmp_path):
     log = WorkspaceLog(tmp_path, "ws")
     descriptor = log.open_fresh()
     os.write(descriptor, b"old line\n" * 1_500_000)
-    log.bound()
+    bound_all(tmp_path)
     os.write(descriptor, b"new line\n")
     os.close(descriptor)
     assert log.path.stat().st_size < 2**20 + 100
@@ -87,7 +87,7 @@ def test_a_log_is_cut_to_its_end_while_somebody_writes(tmp_path):
 
 def test_a_workspace_without_log_has_an_empty_one(tmp_path):
     log = WorkspaceLog(tmp_path, "ws")
-    log.bound()
+    bound_all(tmp_path)
     assert log.tail() == ""
 
 

@@ -88,7 +88,6 @@ class LocalRunner:
         if not await asyncio.to_thread(process_group.alive, main.process):
             ended = _how_it_ended(main)
             return Look(running=False, ended=ended, environment=main.environment)
-        await asyncio.to_thread(self._log(ref).bound)
         return Look(running=True, address=_address(main.environment), environment=main.environment)
 
     async def find(self, ref: PodRef | None = None) -> list[Found]:
