@@ -8,8 +8,8 @@ import sys
 
 from petrihub_authenticators.door import may_administer
 from petrihub_authenticators.door import template_paths as sign_in_templates
-from petrihub_cli.hub_start import begin, hub_database_arguments
-from petrihub_cli.product import NODE, ROOT
+from petrihub_cli.hub_start import begin, go_on_when_full, hub_database_arguments
+from petrihub_cli.product import proxy_command
 from petrihub_cli.state import inner_ports, keys
 from petrihub_core.deployment import (
     BOOT_VARIABLE,
@@ -20,11 +20,13 @@ from petrihub_core.deployment import (
 )
 from petrihub_core.errors import PetriHubError
 from petrihub_core.host_names import NAMES_VARIABLE, HostNames
+from petrihub_core.image_server import find_image_server
 from petrihub_core.logs import configure_logs
 from petrihub_core.records import new_id
 from petrihub_core.web import PORTAL_PREFIX, static_handlers, template_vars
 from petrihub_core.web import template_paths as frame_templates
 from petrihub_core.web.live import Live
+from petrihub_images.registration import hub_service as images_service
 from petrihub_portal.origins import subdomain_hook
 from petrihub_portal.registration import (
     custom_scopes,
@@ -34,6 +36,7 @@ from petrihub_portal.registration import (
     server_token_scopes,
     workspace_scopes,
 )
+from petrihub_portal.tool_log import log_handlers
 from petrihub_spawner.circumstances import workspaces_limit
 from petrihub_spawner.titles import hub_handlers
 
@@ -69,28 +72,25 @@ if deployment.backend == "docker":
 
     inner = ensure_hub_network(deployment)
 c.JupyterHub.hub_bind_url = f"http://{inner}:{ports['hub']}"
+c.JupyterHub.proxy_class = "petrihub_spawner.routing_proxy.WorkspaceProxy"
 c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{ports['proxy_api']}"
 c.ConfigurableHTTPProxy.auth_token = secret["proxy_token"]
 c.ConfigurableHTTPProxy.pid_file = str(deployment.state / "proxy.pid")
-proxy = deployment.state / "proxy/node_modules/configurable-http-proxy/bin"
 if deployment.parts == "apart":
     # kernels' connections go through the proxy: it stays when the hub restarts, and gets its
     # routes back soon after a restart of its own
     c.ConfigurableHTTPProxy.should_start = False
     c.JupyterHub.last_activity_interval = 10
-c.ConfigurableHTTPProxy.command = [
-    str(NODE),
-    # requests for names that are not ours end at the one door to hub and workspaces
-    "--require",
-    str(ROOT / "deploy" / "proxy" / "known-names.cjs"),
-    str(proxy / "configurable-http-proxy"),
-]
+c.ConfigurableHTTPProxy.command = proxy_command(
+    deployment.state / "proxy/node_modules/configurable-http-proxy/bin"
+)
 os.environ[NAMES_VARIABLE] = HostNames(deployment).for_the_proxy()
 
 # -- state
 c.JupyterHub.db_url = deployment.hub_database_url
 c.JupyterHub.db_kwargs = hub_database_arguments(deployment)
 c.JupyterHub.upgrade_db = True
+go_on_when_full(deployment.hub_database_url)
 c.JupyterHub.cookie_secret_file = str(deployment.secrets / "cookie_secret")
 c.JupyterHub.cleanup_servers = deployment.workspaces.stop_on_exit
 # the parts' tokens are 32 random bytes: a slow hash adds nothing, and each question of the portal
@@ -112,7 +112,7 @@ c.Spawner.server_token_scopes = server_token_scopes()
 
 # -- pages
 c.JupyterHub.template_paths = [*sign_in_templates(), *frame_templates()]
-c.JupyterHub.extra_handlers = [*static_handlers(), *hub_handlers()]
+c.JupyterHub.extra_handlers = [*static_handlers(), *hub_handlers(), *log_handlers()]
 live = Live(deployment)
 live.begin()
 c.JupyterHub.template_vars = {
@@ -146,6 +146,10 @@ c.JupyterHub.services = [
         inherited,
     ),
 ]
+if find_image_server(deployment) is not None:
+    c.JupyterHub.services.append(
+        images_service([sys.executable, "-m", "petrihub_cli.main", "image-service"], inherited)
+    )
 c.JupyterHub.custom_scopes = {**custom_scopes(), **workspace_scopes()}
 c.JupyterHub.load_roles = [
     *hub_roles(),

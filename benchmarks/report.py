@@ -57,14 +57,15 @@ def _rows(result: dict[str, Any]) -> list[tuple[str, float, float, float | None,
     ]
 
 
-def _chart(rows: list[tuple[str, float, float, float | None, str]]) -> str:
+def chart(rows: list[tuple[str, float, float, float | None, str]], *, beside: str = "stock") -> str:
+    """Bars of the rows' figures, as SVG; `beside` names what PetriHub is compared with."""
     parts, top = [], _GAP
     for what, stock, ours, _, unit in rows:
         longest = max(stock, ours)
-        for name, value, colour in (("stock", stock, "#8a9a97"), ("PetriHub", ours, "#0b7263")):
+        for name, value, colour in ((beside, stock, "#8a9a97"), ("PetriHub", ours, "#0b7263")):
             length = (_WIDTH - _LEFT - 110) * value / longest
             middle = top + _BAR * 0.7
-            label = f"{what}, {name}" if name == "stock" else name
+            label = f"{what}, {name}" if name == beside else name
             parts.append(
                 f'<text x="{_LEFT - 8}" y="{middle}" text-anchor="end">{label}</text>'
                 f'<rect x="{_LEFT}" y="{top}" width="{length:.0f}" height="{_BAR}" '
@@ -102,4 +103,4 @@ def write_page(source: Path) -> None:
         "",
     ]
     source.with_suffix(".md").write_text("\n".join(lines))
-    source.with_suffix(".svg").write_text(_chart(rows))
+    source.with_suffix(".svg").write_text(chart(rows))

@@ -32,11 +32,12 @@ from report import write_page, write_result
 
 from petrihub_cli import prepare
 from petrihub_cli.product import HUB_CONFIG, NODE
-from petrihub_cli.state import inner_ports, keys, open_state, port_is_free
+from petrihub_cli.state import inner_ports, keys, open_state
 from petrihub_core.database import Database, migrate
 from petrihub_core.deployment import Deployment, read_deployment
 from petrihub_core.images import allowed_images
 from petrihub_core.people import LOCAL_ISSUER, person_for
+from petrihub_core.ports import free_ports
 
 TOKEN = "benchmark-token-of-this-run-alone"
 _LOOPBACK = "127.0.0.1"
@@ -87,11 +88,6 @@ class Hub:
     def memory_mib(self) -> float:
         """Resident memory of the hub process alone, in MiB."""
         return psutil.Process(self.process.pid).memory_info().rss / 2**20
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports above the usual ones that nobody listens on."""
-    return [port for port in range(21000, 22000) if port_is_free("127.0.0.1", port)][:count]
 
 
 async def settle(client: httpx.AsyncClient, hub: Hub, person: str, *, running: bool) -> None:

@@ -10,6 +10,7 @@ proxy         the routing proxy, installed from its lock file and put on PATH (s
 Where a real part cannot be had the test skips with the reason; in CI that is a failure.
 """
 
+import inspect
 import os
 import shutil
 import signal
@@ -19,13 +20,15 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from petrihub_cli.product import NODE
 from petrihub_core.database import Database, migrate
+from petrihub_core.ports import free_port
 
-from tests.platform import BROWSER_FLAGS, CHROMIUM, free_port
+from tests.platform import BROWSER_FLAGS, CHROMIUM
 from tests.side_by_side import shared_proxy
 
 pytest_plugins = ["tests.side_by_side"]
@@ -36,6 +39,12 @@ IN_CI = os.environ.get("CI") == "true"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# an assertion or a request that says nothing else may take five seconds, and on a busy machine a
+# page takes longer; what hangs is ended by the test's own limit
+expect.set_options(timeout=30_000)
+_limits = inspect.signature(httpx.get).parameters["timeout"].default
+for _phase in _limits.as_dict():
+    setattr(_limits, _phase, 60.0)
 
 
 def skip(reason: str) -> None:
@@ -52,32 +61,66 @@ def proxy() -> None:
     os.environ["PATH"] = os.pathsep.join([str(programs), str(NODE.parent), os.environ["PATH"]])
 
 
+class PostgreSQL:
+    """A server with its own data below `folder`, its own port, and no way to it but loopback."""
+
+    def __init__(self, folder: Path) -> None:
+        found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+        if not found:
+            skip("PostgreSQL is not installed (apt-get install postgresql)")
+        self.folder = folder
+        self._programs = found[-1].parent
+        self._port = free_port()
+        self.url = f"postgresql+asyncpg://petrihub@127.0.0.1:{self._port}"
+        # PostgreSQL refuses to run as root, and its account must reach the folder
+        self._prefix: list[str] = []
+        if os.geteuid() == 0:
+            shutil.chown(folder, "postgres", "postgres")
+            self._prefix = ["runuser", "-u", "postgres", "--"]
+
+    def make(self, *options: str) -> None:
+        data = self.folder / "data"
+        self._run("initdb", "-D", data, "-U", "petrihub", "-A", "trust", "-E", "UTF8", *options)
+
+    def start(self, *options: str) -> None:
+        asked = f"-p {self._port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+        log = ("-l", self.folder / "log")
+        self._control("start", "-w", *log, "-o", " ".join([asked, *options]))
+
+    def runs(self) -> bool:
+        try:
+            self._control("status")
+        except subprocess.CalledProcessError:
+            return False
+        return True
+
+    def stop(self) -> None:
+        self._control("stop", "-m", "immediate")
+
+    def _control(self, action: str, *options: str | Path) -> None:
+        self._run("pg_ctl", action, "-D", self.folder / "data", *options)
+
+    def _run(self, program: str, *arguments: str | Path) -> None:
+        subprocess.run(
+            [*self._prefix, self._programs / program, *arguments],
+            check=True,
+            capture_output=True,
+            cwd="/tmp",
+        )
+
+
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL server of this run alone: own data folder, own port, loopback."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not found:
-        skip("PostgreSQL is not installed (apt-get install postgresql)")
-    programs = found[-1].parent
-    # PostgreSQL refuses to run as root, and its account must reach the folder
+def postgres() -> Iterator[str]:
+    """The address of a PostgreSQL server of this run alone."""
     folder = Path("/tmp") / f"petrihub-postgres-{uuid.uuid4().hex[:8]}"
     folder.mkdir(mode=0o700)
-    prefix: list[str] = []
-    if os.geteuid() == 0:
-        shutil.chown(folder, "postgres", "postgres")
-        prefix = ["runuser", "-u", "postgres", "--"]
-    port = free_port()
-    data = folder / "data"
-    run = lambda *command: subprocess.run(  # noqa: E731
-        [*prefix, *command], check=True, capture_output=True, cwd="/tmp"
-    )
-    run(programs / "initdb", "-D", data, "-U", "petrihub", "-A", "trust", "-E", "UTF8")
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-    run(programs / "pg_ctl", "-D", data, "-w", "-l", folder / "log", "-o", options, "start")
+    server = PostgreSQL(folder)
+    server.make()
+    server.start()
     try:
-        yield f"postgresql+asyncpg://petrihub@127.0.0.1:{port}"
+        yield server.url
     finally:
-        run(programs / "pg_ctl", "-D", data, "-m", "immediate", "stop")
+        server.stop()
         shutil.rmtree(folder)
 
 
@@ -123,7 +166,6 @@ def chromium() -> str:
 @pytest.fixture(scope="module")
 def browser(chromium: str) -> Iterator[Browser]:
     """Not for a module with async tests: its driver runs a loop in this thread."""
-    expect.set_options(timeout=30_000)  # the machine may be busy
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=chromium, args=BROWSER_FLAGS)
         yield launched

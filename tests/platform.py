@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -11,11 +10,18 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from petrihub_core.ports import free_port, port_is_free
+from petrihub_spawner.pod.model import DEPLOYMENT_LABEL
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "petrihub" / "tests"
+INSTALLED = CACHE / "installed"  # a state folder; what is installed there is for all tests
 # only where Debian's own is installed: the fixture `chromium` looks
 CHROMIUM = str(Path(__file__).with_name("chromium.py"))
 BROWSER_FLAGS = [
@@ -75,11 +81,8 @@ class Up:
 def start_up(state: Path, backend: str, port: int, *, timeout_s: float = 1500) -> Up:
     """Run `petrihub up` until it says that it is ready, or has ended."""
     state.mkdir(parents=True, exist_ok=True)
-    # the Python environments are big and the same for all tests; only they are shared
-    shared = CACHE / "environments"
-    shared.mkdir(parents=True, exist_ok=True)
-    if not (state / "environments").exists():
-        (state / "environments").symlink_to(shared)
+    if not (state / "made").exists():
+        (state / "made").symlink_to(INSTALLED / "made")
     bundle = Path("/etc/ssl/certs/ca-certificates.crt")
     more = ["--ca-bundle", bundle] if backend == "docker" and bundle.exists() else []
     process = subprocess.Popen(
@@ -116,8 +119,20 @@ def wait_until_up(url: str, process: "subprocess.Popen[Any]", log: Path) -> None
         time.sleep(0.1)
 
 
-def free_port() -> int:
-    """A port of the loopback address that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
+def ports_in_a_row(count: int) -> int:
+    """The first of so many ports that nobody listens on."""
+    while True:
+        first = free_port()
+        if all(port_is_free("127.0.0.1", first + more) for more in range(1, count)):
+            return first
+
+
+def remove_everything(engine: "APIClient", deployment_id: str) -> None:
+    """What this deployment made on the engine: volumes and the hub's network too."""
+    mine = {"label": f"{DEPLOYMENT_LABEL}={deployment_id}"}
+    for each in engine.containers(all=True, filters=mine):
+        engine.remove_container(each["Id"], force=True, v=True)
+    for each in engine.networks(filters=mine):
+        engine.remove_network(each["Id"])
+    for each in engine.volumes(filters=mine)["Volumes"] or []:
+        engine.remove_volume(each["Name"])

@@ -1,4 +1,4 @@
-"""Two test processes side by side (`scripts/test` without arguments): who runs what, and when.
+"""Three test processes side by side (`scripts/test` without arguments): who runs what, and when.
 
 The groups that pytest-xdist itself knows do nothing with pytest 9.2 (its issue 1386); this is its
 documented hook for others.
@@ -17,15 +17,24 @@ from petrihub_cli.images.recipe import find_source
 from petrihub_cli.images.wheel import extensions_wheel
 from petrihub_core.deployment import Deployment
 
-from tests.platform import CACHE
+from tests.platform import INSTALLED
 
 ENGINE = "engine"
 ON_THE_ENGINE = (
-    *("tests/cli/test_engine", "tests/cli/test_images_built", "tests/production/"),
-    "tests/spawner/docker/",
+    *("tests/cli/test_engine", "tests/cli/test_images_added", "tests/cli/test_images_built"),
+    *(
+        "tests/cli/test_images_open",
+        "tests/e2e/test_checkpoints",
+        "tests/e2e/test_remote",
+        "tests/e2e/test_tools",
+    ),
+    *("tests/images/test_engine", "tests/images/test_kept", "tests/images/test_shared_engine"),
+    "tests/images/test_rebuilt",
+    *("tests/production/", "tests/sidecars/test_checkpointer_engine", "tests/spawner/docker/"),
+    "tests/storage/test_mounts",
 )
-# those that take longest first, so that both processes end at the same time
-LONGEST = (ENGINE, "portal", "e2e", "authenticators", "spawner")
+# those that take longest first, so that all processes end at the same time
+LONGEST = (ENGINE, "portal", "images", "spawner", "e2e", "cli", "web", "sidecars", "authenticators")
 
 
 def group_of(nodeid: str) -> str:
@@ -55,10 +64,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item.name not in item.nodeid:
             # schemathesis 4 with pytest 9.2 gives all routes one id, and one of them would run
             item._id = item._id.with_params(item.name.partition("[")[2].removesuffix("]"))
-        if (group_of(item.nodeid) == ENGINE) != bool(item.get_closest_marker("docker")):
-            if item.nodeid.startswith("tests/cli/test_engine"):
-                continue  # its other tests start nothing
-            raise pytest.UsageError(f"{item.nodeid}: tests/side_by_side.py and its marker differ")
+        if item.get_closest_marker("docker") and group_of(item.nodeid) != ENGINE:
+            raise pytest.UsageError(f"{item.nodeid}: tests/side_by_side.py does not know of it")
     twice = [name for name, times in Counter(item.nodeid for item in items).items() if times > 1]
     if twice:
         raise pytest.UsageError(f"Only one test of each of these names would run: {twice[:5]}")
@@ -68,19 +75,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Make what both processes use before they start: they would make it at once."""
+    """Make what all processes use before they start: each would wait for it."""
     if not session.config.pluginmanager.hasplugin("dsession"):
         return
-    shared_proxy()
-    shared = Deployment(state=CACHE)
+    shared = Deployment(state=INSTALLED)
     shared.logs.mkdir(parents=True, exist_ok=True)
+    shared_proxy()
     prepare.local_environments(shared, print)
-    log = CACHE / "wheel.log"
+    log = shared.logs / "wheel.log"
     asyncio.run(extensions_wheel(find_source(), ca_bundle=None, log=log, progress=print))
 
 
 def shared_proxy() -> Path:
     """The folder of the routing proxy that all tests use."""
-    folder = CACHE / "proxy"
-    prepare.install_proxy(folder, CACHE / "proxy-install.log", lambda _: None)
-    return folder
+    prepare.proxy(Deployment(state=INSTALLED), lambda _: None)
+    return (INSTALLED / "proxy").resolve()

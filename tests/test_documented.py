@@ -1,5 +1,6 @@
 """Every setting, trait and command is in the docs; a new one without its entry fails here."""
 
+import re
 from pathlib import Path
 
 import typer
@@ -11,7 +12,8 @@ from petrihub_spawner.backends.docker import DockerWorkspaceSpawner
 from petrihub_spawner.backends.local import LocalWorkspaceSpawner
 from petrihub_spawner.backends.workspace import WorkspaceSteps
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 
 
 def test_the_page_of_the_configuration_file_is_the_one_that_the_code_writes() -> None:
@@ -49,3 +51,23 @@ def test_every_trait_of_ours_is_in_the_manual() -> None:
         for name, trait in cls.class_own_traits(config=True).items():
             assert f".{name}`" in manual
             assert len(trait.help.strip()) > 20
+
+
+def test_what_is_said_to_show_a_promise_is_there() -> None:
+    pages = [ROOT / "README.md", *DOCS.rglob("*.md")]
+    named = {
+        (page.name, path)
+        for page in pages
+        for path in re.findall(r"`((?:tests|benchmarks)/[\w./-]+)`", page.read_text())
+    }
+    assert len(named) > 100
+    assert [each for each in sorted(named) if not (ROOT / each[1]).exists()] == []
+
+
+def test_links_and_pictures_of_the_docs_lead_somewhere() -> None:
+    broken = []
+    for page in (ROOT / "README.md", *DOCS.rglob("*.md")):
+        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+            if "://" not in target and not (page.parent / target).exists():
+                broken.append((page.name, target))
+    assert broken == []

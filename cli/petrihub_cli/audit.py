@@ -18,11 +18,8 @@ from petrihub_portal.audit_checks import heads_file
 
 async def verified(deployment: Deployment) -> Flaw | Place:
     """The first row that does not fit, or the end of a chain that is whole."""
-    database = Database.open(deployment.database_url)
-    try:
+    async with Database.open(deployment.database_url) as database:
         return await _verify(database, heads_file(deployment))
-    finally:
-        await database.close()
 
 
 async def _verify(database: Database, kept: HeadsFile) -> Flaw | Place:
@@ -59,8 +56,7 @@ def export_to(out: Path, deployment: Deployment, kind: str) -> None:
 
 
 async def _write(deployment: Deployment, kind: str, file: BinaryIO) -> None:
-    database = Database.open(deployment.database_url)
-    try:
+    async with Database.open(deployment.database_url) as database:
         async with database.session() as session:
             await audit.record(
                 session,
@@ -72,5 +68,3 @@ async def _write(deployment: Deployment, kind: str, file: BinaryIO) -> None:
         lines = json_lines if kind == "jsonl" else csv_lines
         async for piece in lines(database, Filter()):
             file.write(piece)
-    finally:
-        await database.close()

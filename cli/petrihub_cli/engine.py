@@ -6,15 +6,14 @@ touches no other engine, outlives the command that started it and keeps its imag
 
 import asyncio
 import errno
-import fcntl
 import hashlib
 import os
 import shutil
 import socket as sockets
 import stat
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
@@ -22,6 +21,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from petrihub_cli.alone import alone
 from petrihub_core.errors import Conflict, NotAllowed, Unavailable, Unsupported
 
 SYSTEM_SOCKET = Path("/var/run/docker.sock")
@@ -185,7 +185,7 @@ async def ensure_engine(
     if os.geteuid() != 0:
         await _refuse_without_root()
     say = progress or _silent
-    async with _only_one(own):
+    async with alone(own.path / "lock"):
         if found := await _private_engine(own):  # somebody else was faster
             return found
         installed = await _programs_were_missing(install=install, progress=say)
@@ -243,20 +243,6 @@ async def install_packages(what: str, packages: Iterable[str], progress: Progres
                 f"{words} failed: {' '.join(last)}",
                 hint=f"Run it by hand to see all it says: {' '.join(command)}",
             )
-
-
-@asynccontextmanager
-async def _only_one(own: EngineFolder) -> AsyncIterator[None]:
-    """Wait until no other process is starting or stopping this private engine."""
-    own.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (own.path / "lock").open("w") as handle:
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                await asyncio.sleep(0.1)
-        yield
 
 
 async def _start(own: EngineFolder) -> Engine:
@@ -377,7 +363,7 @@ async def stop_engine(folder: Path | None = None) -> bool:
     own = engine_folder(folder)
     if not own.path.is_dir():
         return False
-    async with _only_one(own):
+    async with alone(own.path / "lock"):
         pid = _engine_pid(own)
         if pid is None:
             return False

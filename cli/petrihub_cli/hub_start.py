@@ -8,8 +8,12 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from jupyterhub import orm
 from pydantic import TypeAdapter
+from sqlalchemy import event, inspect
 from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
 
 from petrihub_cli.front import caddy_config
 from petrihub_cli.front_process import front_of
@@ -20,6 +24,7 @@ from petrihub_cli.state import write_privately
 from petrihub_cli.upgrade import bring_up_to_date
 from petrihub_core.apps import APPS_LABEL, AppDescriptor
 from petrihub_core.deployment import Deployment
+from petrihub_core.full_disk import is_full
 from petrihub_core.lease import Lease, end_at_once
 from petrihub_core.logs import get_logger
 from petrihub_portal.certificate_store import CertificateStore
@@ -50,6 +55,22 @@ def hub_database_arguments(deployment: Deployment) -> dict[str, Any]:
     # its calls block the hub's loop: a server that hangs must not do that for long
     limits = "-c statement_timeout=20s -c lock_timeout=10s"
     return {"connect_args": {"connect_timeout": 5, "options": limits}}
+
+
+def go_on_when_full(url: str, sessions: Any = Session) -> None:
+    """Let the hub answer whom it knows while the disk of its database at `url` is full.
+
+    It notes when somebody was last active while it looks who asks, and whoever cannot be noted it
+    takes for a stranger. So that alone is left out then.
+    """
+
+    def leave_activity_out(session: Session, *_: object) -> None:
+        if is_full(url):
+            for row in session.dirty:
+                if isinstance(row, orm.Base) and "last_activity" in inspect(row).mapper.attrs:
+                    set_committed_value(row, "last_activity", row.last_activity)
+
+    event.listen(sessions, "before_flush", leave_activity_out)
 
 
 def _take_lease(deployment: Deployment) -> int:

@@ -2,26 +2,31 @@
 
 import os
 import secrets
-import socket as sockets
 import stat
 from ipaddress import IPv4Network
 from pathlib import Path
 from string import Template
 
 from petrihub_cli.engine import SYSTEM_SOCKET
+from petrihub_cli.image_server import REGISTRY_SECRET, server_of
 from petrihub_cli.product import ROOT
-from petrihub_cli.state import CONFIG_NAME, inner_ports, keys, port_is_free, write_privately
+from petrihub_cli.state import CONFIG_NAME, inner_ports, keys, write_privately
 from petrihub_core.addresses import TRUSTED_ONLY
 from petrihub_core.deployment import Deployment, parse_deployment, read_deployment
 from petrihub_core.errors import ConfigError, Conflict
+from petrihub_core.image_server import ensure_registry_key, write_image_server
+from petrihub_core.ports import free_port, port_is_free
 from petrihub_core.settings.vault import new_key_line
 
 _TEMPLATES = ROOT / "deploy" / "compose"
 _COMPOSE = "compose.yaml"
 _ENV = ".env"
 _ACCOUNT = 10_213  # runs the containers where root made the folder; no name of Debian's is near it
-_FOLDERS = ("secrets", "front", "run/postgres", "run/engine", "postgres", "backups", "logs")
-_SECRETS = ("database_password", "postgres_password", "cookie_secret")
+_FOLDERS = (
+    *("secrets", "front", "run/postgres", "run/engine", "postgres", "backups", "logs"),
+    "images",
+)
+_SECRETS = ("database_password", "postgres_password", "cookie_secret", REGISTRY_SECRET)
 _POOLS = [IPv4Network(f"10.{number}.0.0/16") for number in range(213, 255)]
 
 
@@ -41,6 +46,7 @@ def init_server(folder: Path, *, domain: str, socket: str, subdomains: bool = Tr
                 folder, domain, Path(socket or SYSTEM_SOCKET), subdomains=subdomains
             )
         _write_secrets(deployment)
+        _place_image_server(deployment)
         (folder / _COMPOSE).write_text((_TEMPLATES / _COMPOSE).read_text())
         _hand_over(folder)
     except OSError as exc:
@@ -140,6 +146,19 @@ def _write_secrets(deployment: Deployment) -> None:
     deployment.id  # noqa: B018 - chosen on first use
 
 
+def _place_image_server(deployment: Deployment) -> None:
+    """Say where it will be: most containers may not write, and the hub's network is fixed."""
+    ensure_registry_key(deployment)
+    subnet = deployment.docker.hub_subnet
+    if subnet is None:
+        raise ConfigError(
+            f"{deployment.state / CONFIG_NAME} names no hub_subnet, so the image server has no "
+            "place.",
+            hint='Add to [docker], for example: hub_subnet = "10.213.255.240/28"',
+        )
+    write_image_server(deployment, server_of(deployment, str(next(subnet.hosts()))))
+
+
 def _account() -> tuple[int, int]:
     return (os.getuid(), os.getgid()) if os.getuid() else (_ACCOUNT, _ACCOUNT)
 
@@ -174,9 +193,7 @@ def _free_pool() -> IPv4Network:
 def _free_port() -> int:
     if port_is_free("127.0.0.1", 8000):
         return 8000
-    with sockets.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
+    return free_port()
 
 
 def _hand_over(folder: Path) -> None:

@@ -5,6 +5,7 @@ What a command runs is imported when it is called, here and in the modules of th
 """
 
 import asyncio
+import errno
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from petrihub_cli.audit_commands import audit_app
+from petrihub_cli.checkpoint_commands import checkpoints_app
 from petrihub_cli.images.commands import images_app
 from petrihub_cli.settings_commands import settings_app
 from petrihub_core.errors import PetriHubError
@@ -28,6 +30,7 @@ app.add_typer(admin_app, name="admin", no_args_is_help=True)
 app.add_typer(config_app, name="config", no_args_is_help=True)
 app.add_typer(images_app, name="images", no_args_is_help=True)
 app.add_typer(audit_app, name="audit", no_args_is_help=True)
+app.add_typer(checkpoints_app, name="checkpoints", no_args_is_help=True)
 app.add_typer(settings_app, name="settings", no_args_is_help=True)
 
 _STATE = Path(".petrihub")
@@ -173,6 +176,26 @@ def restore(
     typer.echo("Who lost a role or was deactivated since then has it again: look before you start.")
 
 
+@app.command()
+def fileserver(
+    portal: Annotated[str, typer.Option(help="PetriHub's address, as a browser uses it.")],
+    data: Annotated[Path, typer.Option(help="Folder that holds everybody's files.")],
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="What proves it to PetriHub; else .server/token in the data folder."),
+    ] = None,
+    address: Annotated[str, typer.Option(help="Address to listen on.")] = "0.0.0.0",  # noqa: S104
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 2022,
+) -> None:
+    """Serve files to workspaces by SFTP, each person confined to their own; runs as root."""
+    from petrihub_cli.fileserver.serve import FileServer, Wishes
+    from petrihub_core.logs import configure_logs
+
+    configure_logs("fileserver")
+    wishes = Wishes(portal=portal, token_file=token_file, data=data, address=address, port=port)
+    raise typer.Exit(FileServer(wishes).run())
+
+
 @app.command(hidden=True)
 def hub(state: StateOption = _STATE) -> None:
     """Run the hub alone; a container's command."""
@@ -200,6 +223,26 @@ def replica(
 
     configure_logs("portal")
     run_portal(state, number)
+
+
+@app.command("image-server", hidden=True)
+def image_server(state: StateOption = _STATE) -> None:
+    """Run the image server alone; a container's command."""
+    from petrihub_cli.image_part import run_image_server
+    from petrihub_cli.state import find_state
+    from petrihub_core.logs import configure_logs
+
+    configure_logs("image-server")
+    _run(run_image_server(find_state(state)))
+
+
+@app.command("image-service", hidden=True)
+def image_service() -> None:
+    """Run the image service beside the hub; the hub starts it."""
+    from petrihub_core.deployment import read_deployment
+    from petrihub_images.serve import serve as serve_images
+
+    serve_images(read_deployment())
 
 
 @app.command(hidden=True)
@@ -231,6 +274,13 @@ def main() -> None:
         typer.secho(exc.message, fg=typer.colors.RED, err=True)
         if exc.hint:
             typer.echo(exc.hint, err=True)
+        raise SystemExit(1) from exc
+    except OSError as exc:
+        if exc.errno != errno.ENOSPC:
+            raise
+        where = f" ({exc.filename})" if exc.filename else ""
+        typer.secho(f"The disk is full{where}.", fg=typer.colors.RED, err=True)
+        typer.echo("Free some space, then run it again; nothing needs repair.", err=True)
         raise SystemExit(1) from exc
 
 

@@ -52,4 +52,8 @@ def configuration_manual() -> str:
         if repeated:
             parts += ["", f"Repeat the header `{title}` for each; without any, those of PetriHub."]
         parts += ["", *_table(section), ""]
+        for inner, each in section.model_fields.items():
+            if table := _sections(each):
+                parts += [f"### `[{name}.{inner}]`", "", str(each.description), ""]
+                parts += [*_table(table), ""]
     return "\n".join(parts)

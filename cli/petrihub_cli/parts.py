@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from petrihub_cli.product import HUB_CONFIG, NODE, ROOT
+from petrihub_cli.product import HUB_CONFIG, NODE, proxy_command
 from petrihub_cli.state import CONFIG_NAME, find_state, hub_address, inner_ports, keys, portal_ports
 from petrihub_core.database import state_of_tables
 from petrihub_core.deployment import (
@@ -45,9 +45,7 @@ def run_proxy(state: Path) -> NoReturn:
     host, port = deployment.proxy_address
     hub = f"http://{hub_address(deployment)}"
     command = [
-        str(NODE),
-        *("--require", str(ROOT / "deploy" / "proxy" / "known-names.cjs")),
-        str(_PROXY / "bin" / "configurable-http-proxy"),
+        *proxy_command(_PROXY / "bin"),
         *("--ip", host, "--port", str(port)),
         *("--api-ip", "127.0.0.1", "--api-port", str(ports["proxy_api"])),
         *("--default-target", hub, "--error-target", f"{hub}/hub/error"),

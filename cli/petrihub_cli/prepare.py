@@ -5,16 +5,17 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from petrihub_cli.made import lead, made
 from petrihub_cli.product import ROOT, npm_ci
 from petrihub_core.deployment import Deployment
 from petrihub_core.errors import Unavailable
 
 Say = Callable[[str], None]
 
-_STAMP = ".petrihub-made-from"
 _STUDIO = ("images/base/studio.txt", "images/bio/analysis.txt")
 _CELLXGENE = ("images/bio/cellxgene.txt",)
 _SHINY = "images/bio/rootfs/usr/local/bin/petrihub-shiny"
@@ -25,12 +26,7 @@ def _fingerprint(files: Iterable[Path]) -> str:
     digest = hashlib.sha256(sys.version.encode())
     for file in sorted(files):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()
-
-
-def _is_made(folder: Path, fingerprint: str) -> bool:
-    stamp = folder / _STAMP
-    return stamp.exists() and stamp.read_text() == fingerprint
+    return digest.hexdigest()[:16]
 
 
 def _run(command: list[str | Path], log: Path, what: str) -> None:
@@ -54,23 +50,23 @@ def _failed(what: str, log: Path) -> Unavailable:
 
 
 def proxy(deployment: Deployment, say: Say) -> None:
-    """The routing proxy in the state folder."""
-    install_proxy(deployment.state / "proxy", deployment.logs / "proxy-install.log", say)
-
-
-def install_proxy(folder: Path, log: Path, say: Say) -> None:
-    """The routing proxy in `folder`, exactly as its lock file says; does nothing if it is there."""
+    """The routing proxy in the state folder, exactly as its lock file says."""
     source = ROOT / "deploy" / "proxy"
-    fingerprint = _fingerprint(source.glob("*.json"))
-    if _is_made(folder, fingerprint):
-        return
-    say("Installing the routing proxy")
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("node_modules"))
-    log.parent.mkdir(parents=True, exist_ok=True)
-    if npm_ci(folder, log) != 0:
-        raise _failed("Installing the routing proxy", log)
-    (folder / _STAMP).write_text(fingerprint)
+    log = deployment.logs / "proxy-install.log"
+
+    def install(folder: Path) -> None:
+        say("Installing the routing proxy")
+        shutil.copytree(source, folder, ignore=shutil.ignore_patterns("node_modules"))
+        log.parent.mkdir(parents=True, exist_ok=True)
+        if npm_ci(folder, log) != 0:
+            raise _failed("Installing the routing proxy", log)
+
+    content = _fingerprint(source.glob("*.json"))
+    lead(deployment.state / "proxy", made(_store(deployment), "proxy", content, install))
+
+
+def _store(deployment: Deployment) -> Path:
+    return deployment.state / "made"
 
 
 def _uv() -> str:
@@ -82,23 +78,17 @@ def _uv() -> str:
     return found
 
 
-def _environment(
-    folder: Path, requirements: tuple[str, ...], extras: list[Path], log: Path
-) -> None:
-    """A fresh Python environment in `folder`; the old one stays until the new one is whole."""
-    fresh = folder.with_name(folder.name + ".new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    what = f"Making the Python environment {folder.name!r}"
-    # relocatable: the environment is made beside the old one and moved into its place
+def _environment(folder: Path, *requirements: str | Path, log: Path) -> None:
+    """A fresh Python environment in `folder`: files with requirements, and wheels."""
+    what = f"Making the Python environment {folder.stem!r}"
+    # relocatable: it is made beside its place and moved there when it is whole
     # the requirement files are locked for 3.11; uv finds or brings one where ours is newer
     python = sys.executable if sys.version_info[:2] == (3, 11) else "3.11"
-    _run([_uv(), "venv", "--relocatable", "--python", python, fresh], log, what)
-    install: list[str | Path] = [_uv(), "pip", "install", "--python", fresh / "bin" / "python"]
-    for requirement in requirements:
-        install += ["--requirement", ROOT / requirement]
-    _run([*install, *extras], log, what)
-    shutil.rmtree(folder, ignore_errors=True)
-    fresh.rename(folder)
+    _run([_uv(), "venv", "--relocatable", "--python", python, folder], log, what)
+    install: list[str | Path] = [_uv(), "pip", "install", "--python", folder / "bin" / "python"]
+    for each in requirements:
+        install += [each] if isinstance(each, Path) else ["--requirement", ROOT / each]
+    _run(install, log, what)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -114,7 +104,6 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _extension_wheel(folder: Path, log: Path) -> Path:
-    shutil.rmtree(folder, ignore_errors=True)
     _run(
         [_uv(), "build", "--wheel", "--out-dir", folder, ROOT / "extensions"],
         log,
@@ -128,27 +117,26 @@ def local_environments(deployment: Deployment, say: Say) -> None:
     deployment.environments.mkdir(parents=True, exist_ok=True)
     log = deployment.logs / "environments.log"
 
-    studio = deployment.environments / "studio"
-    welcome = _files(ROOT / "catalog" / "notebooks")
-    sources = [ROOT / name for name in (*_STUDIO, _SHINY)]
-    sources += [*_files(ROOT / "extensions"), *welcome]
-    fingerprint = _fingerprint(sources)
-    if not _is_made(studio, fingerprint):
+    def studio(folder: Path) -> None:
         say("Building the JupyterLab extension")
-        wheel = _extension_wheel(deployment.environments / "wheels", log)
-        say("Installing JupyterLab and the analysis packages (several minutes on first use)")
-        _environment(studio, _STUDIO, [wheel], log)
-        _add_r(studio, log)
-        shutil.copytree(ROOT / "catalog" / "notebooks", studio / "share/petrihub/welcome")
-        (studio / _STAMP).write_text(fingerprint)
+        with tempfile.TemporaryDirectory() as built:
+            wheel = _extension_wheel(Path(built), log)
+            say("Installing JupyterLab and the analysis packages (several minutes on first use)")
+            _environment(folder, *_STUDIO, wheel, log=log)
+        _add_r(folder, log)
+        shutil.copytree(ROOT / "catalog" / "notebooks", folder / "share/petrihub/welcome")
 
-    cellxgene = deployment.environments / "cellxgene"
-    fingerprint = _fingerprint(ROOT / name for name in (*_CELLXGENE, _MEND_CELLXGENE))
-    if not _is_made(cellxgene, fingerprint):
+    def cellxgene(folder: Path) -> None:
         say("Installing CELLxGENE")
-        _environment(cellxgene, _CELLXGENE, [], log)
-        _run([ROOT / _MEND_CELLXGENE, cellxgene], log, "Preparing CELLxGENE")
-        (cellxgene / _STAMP).write_text(fingerprint)
+        _environment(folder, *_CELLXGENE, log=log)
+        _run([ROOT / _MEND_CELLXGENE, folder], log, "Preparing CELLxGENE")
+
+    sources = [ROOT / name for name in (*_STUDIO, _SHINY)]
+    sources += [*_files(ROOT / "extensions"), *_files(ROOT / "catalog" / "notebooks")]
+    others = [ROOT / name for name in (*_CELLXGENE, _MEND_CELLXGENE)]
+    for name, files, make in (("studio", sources, studio), ("cellxgene", others, cellxgene)):
+        folder = made(_store(deployment), name, _fingerprint(files), make)
+        lead(deployment.environments / name, folder)
 
 
 def _add_r(studio: Path, log: Path) -> None:

@@ -25,6 +25,7 @@ from petrihub_cli import backup_seal, postgres_copy, sqlite_copy
 from petrihub_cli.backup import databases, is_sqlite
 from petrihub_cli.backup_seal import IDENTITY, KEYS, SIGNING_KEY, Database, Manifest
 from petrihub_cli.state import CONFIG_NAME
+from petrihub_core.checkpoint_share_records import CheckpointShare
 from petrihub_core.deployment import Deployment, read_deployment
 from petrihub_core.errors import Conflict, Refused
 from petrihub_core.records import Person, RoleGrant, SignInLink, WorkspaceShare, now
@@ -186,9 +187,10 @@ def _end_what_was_allowed(name: Database, url: URL) -> None:
             if SignInLink.__tablename__ in has:
                 unused = SignInLink.used_at.is_(None), SignInLink.revoked_at.is_(None)
                 connection.execute(update(SignInLink).where(*unused).values(revoked_at=now()))
-            if WorkspaceShare.__tablename__ in has:
-                held = WorkspaceShare.ended_at.is_(None)
-                connection.execute(update(WorkspaceShare).where(held).values(ended_at=now()))
+            for shares in (WorkspaceShare, CheckpointShare):
+                if shares.__tablename__ in has:
+                    held = shares.ended_at.is_(None)
+                    connection.execute(update(shares).where(held).values(ended_at=now()))
             return
         connection.execute(delete(orm.APIToken).where(orm.APIToken.user_id.is_not(None)))
         for each in (orm.OAuthCode, orm.ShareCode, orm.Share):

@@ -1,19 +1,21 @@
 """The state folder: its configuration file, its keys and the ports that must not change."""
 
 import json
-import os
 import secrets
-import socket
 from pathlib import Path
 
 import tomlkit
 
+from petrihub_core.carriers import FILE_SERVER_TOKEN, SFTP
 from petrihub_core.deployment import Deployment, parse_deployment, read_deployment
 from petrihub_core.errors import ConfigError
+from petrihub_core.files import write_whole
+from petrihub_core.ports import free_ports
 
 CONFIG_NAME = "petrihub.toml"
 _PORTS = ("hub", "proxy_api", "portal", "front")
 _PORTALS = ("portal", "portal_2")  # where the parts run apart
+_IMAGES = ("registry", "images", "images_service")  # of the image server
 
 _FIRST = """\
 # PetriHub: what is fixed at start. Every setting: docs/reference/configuration.md
@@ -49,7 +51,7 @@ def open_state(folder: Path, *, backend: str | None = None, port: int | None = N
         changed = tomlkit.dumps(document)
         parse_deployment(changed, config)  # a wrong flag must not spoil the file
         if not config.exists() or changed != text:
-            config.write_text(changed)
+            write_whole(config, changed)
     except OSError as exc:
         raise ConfigError(
             f"The state folder {folder} cannot be used: {exc.strerror}.",
@@ -78,7 +80,10 @@ def keys(deployment: Deployment) -> dict[str, str]:
     """The tokens of our parts and the key of the portal's cookies, made on first use, ours only."""
     deployment.secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
     found: dict[str, str] = {}
-    for name in ("proxy_token", "reconciler_token", "portal_token", "portal_cookie_key"):
+    names = ["proxy_token", "reconciler_token", "portal_token", "portal_cookie_key"]
+    if deployment.storage.carrier == SFTP:
+        names.append(FILE_SERVER_TOKEN)
+    for name in names:
         path = deployment.secrets / name
         if not path.exists():
             write_privately(path, secrets.token_hex(32))
@@ -88,10 +93,7 @@ def keys(deployment: Deployment) -> dict[str, str]:
 
 def write_privately(path: Path, text: str) -> None:
     """Write the file in one go, readable by this account only; a reader sees all of it or none."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-    fresh.rename(path)
+    write_whole(path, text, mode=0o600)
 
 
 def inner_ports(deployment: Deployment) -> dict[str, int]:
@@ -102,16 +104,11 @@ def inner_ports(deployment: Deployment) -> dict[str, int]:
     path = deployment.state / "ports.json"
     kept: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
     wanted = {*_PORTS, *(_PORTALS if deployment.parts == "apart" else ())}
+    wanted |= {*(_IMAGES if deployment.backend == "docker" else ())}
     missing = sorted(wanted - kept.keys())
     if missing:
-        listeners = []
-        for name in missing:
-            listener = socket.create_server(("127.0.0.1", 0))
-            listeners.append(listener)  # held until all are chosen, so that none comes twice
-            kept[name] = listener.getsockname()[1]
-        for listener in listeners:
-            listener.close()
-        path.write_text(json.dumps(kept))
+        kept |= dict(zip(missing, free_ports(len(missing)), strict=True))
+        write_whole(path, json.dumps(kept))
     return kept
 
 
@@ -127,12 +124,3 @@ def hub_address(deployment: Deployment) -> str:
     reachable = deployment.backend == "docker" and subnet
     host = str(next(subnet.hosts())) if subnet and reachable else "127.0.0.1"
     return f"{host}:{inner_ports(deployment)['hub']}"
-
-
-def port_is_free(host: str, port: int) -> bool:
-    """Whether nothing listens on this address."""
-    try:
-        socket.create_server((host, port)).close()
-    except OSError:
-        return False
-    return True

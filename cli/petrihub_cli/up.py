@@ -16,12 +16,14 @@ from petrihub_cli import prepare
 from petrihub_cli.engine import Engine, ensure_engine, find_engine, stop_engine
 from petrihub_cli.front_process import running_front
 from petrihub_cli.hub_process import HubProcess
+from petrihub_cli.image_server import running_image_server
 from petrihub_cli.images.build import build_images
-from petrihub_cli.state import open_state, port_is_free
+from petrihub_cli.state import open_state
 from petrihub_cli.upgrade import bring_up_to_date
 from petrihub_core.addresses import TRUSTED_ONLY
 from petrihub_core.deployment import Deployment, read_deployment
 from petrihub_core.errors import ConfigError, Conflict, PetriHubError
+from petrihub_core.ports import port_is_free
 
 _READY_SECONDS = 120.0
 
@@ -145,7 +147,11 @@ async def up(wishes: Wishes, console: Console) -> int:
         deployment.logs.mkdir(parents=True, exist_ok=True)
         async with _engine(deployment, console) as engine:
             await _prepare(deployment, wishes, engine, console)
-            async with running_front(deployment, _sayer(console)):
+            say = _sayer(console)
+            async with (
+                running_front(deployment, say),
+                running_image_server(deployment, engine, say),
+            ):
                 hub.start({"DOCKER_HOST": engine.url} if engine else {})
                 try:
                     code = await _serve(hub, deployment, wishes, console)

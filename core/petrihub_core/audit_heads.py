@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from petrihub_core.audit import Flaw, Head, head
 from petrihub_core.database import Database
+from petrihub_core.errors import PetriHubError
 from petrihub_core.logs import get_logger
 from petrihub_core.records import AuditRow, now
 
@@ -91,7 +92,7 @@ async def keep_heads(database: Database, file: HeadsFile) -> None:
     while True:
         try:
             await keep_newest(database, file)
-        except (OSError, SQLAlchemyError):
+        except (OSError, PetriHubError, SQLAlchemyError):
             log.warning("the head of the audit trail could not be kept", exc_info=True)
         await asyncio.sleep(EVERY)
 

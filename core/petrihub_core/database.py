@@ -28,6 +28,7 @@ from sqlalchemy.ext.asyncio import (
 )
 
 from petrihub_core.errors import ConfigError, Unavailable
+from petrihub_core.full_disk import DiskFull, is_full
 
 _READ_ONLY = "petrihub_read_only"
 _BUSY_MS = 10_000  # how long a writer waits for another one before SQLite says "locked"
@@ -36,6 +37,7 @@ _CONNECT_SECONDS = 10
 _ANSWER_SECONDS = 60  # for one statement: a server that hangs must not hang us for ever
 # SQLSTATE: connection exception, insufficient resources, operator intervention
 _AWAY = ("08", "53", "57P")
+_NO_ROOM = "53100"  # SQLSTATE: disk full
 _MIGRATING = 0x5045545249  # the advisory lock of whoever changes the tables
 
 
@@ -114,8 +116,8 @@ def _out_of_reach() -> Unavailable:
 
 
 @contextmanager
-def _in_words() -> Iterator[None]:
-    """Raise `Unavailable` for a database that is busy, restarting or out of connections."""
+def _in_words(url: str) -> Iterator[None]:
+    """Raise `Unavailable` for a database that is busy, restarting, out of connections or room."""
     try:
         yield
     except NoConnectionFree as exc:
@@ -125,9 +127,20 @@ def _in_words() -> Iterator[None]:
     except (TimeoutError, ConnectionError) as exc:  # of the driver: the server hangs, or is gone
         raise _out_of_reach() from exc
     except DBAPIError as exc:
+        if _is_without_room(exc, url):
+            raise DiskFull from exc
         if _is_away(exc):
             raise _out_of_reach() from exc
         raise
+
+
+def _is_without_room(exc: DBAPIError, url: str) -> bool:
+    """Whether the disk is full; then SQLite names whatever it could not do because of it."""
+    if getattr(exc.orig, "sqlstate", "") == _NO_ROOM:
+        return True
+    if getattr(exc.orig, "sqlite_errorname", "") == "SQLITE_FULL":
+        return True
+    return isinstance(exc, OperationalError) and is_full(url)
 
 
 def _is_away(exc: DBAPIError) -> bool:
@@ -146,6 +159,7 @@ class Database:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._url = str(engine.url)
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
         # SQLite has one writer at a time and no queue for the others: who waits too long is told
         # that the file is locked. Our own writers wait in line here, and hold no connection
@@ -165,20 +179,30 @@ class Database:
 
         A block must not open another one: on SQLite it would wait for itself.
         """
-        with _in_words():
+        with _in_words(self._url):
             async with self._turn, self._sessions.begin() as session:
                 yield session
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """One consistent look that changes nothing and makes no writer wait."""
-        with _in_words():
+        with _in_words(self._url):
             async with self._readers() as session:
                 yield session
 
+    def is_full(self) -> bool:
+        """Whether there is no room left to save anything; a server says so itself when asked."""
+        return is_full(self._url)
+
     async def close(self) -> None:
-        """Give the connections back."""
+        """Give the connections back; so does the end of an `async with` block."""
         await self._engine.dispose()
+
+    async def __aenter__(self) -> "Database":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
 
 def _our_migrations() -> Config:
@@ -212,7 +236,7 @@ async def state_of_tables(url: str) -> Tables:
     """
     engine = _engine(url)
     try:
-        with _in_words():
+        with _in_words(url):
             async with engine.connect() as connection:
                 return await connection.run_sync(_state)
     finally:
@@ -239,7 +263,7 @@ async def migrate(url: str) -> None:
             command.upgrade(config, "head")
 
     try:
-        with _in_words():
+        with _in_words(url):
             async with engine.begin() as connection:
                 await connection.run_sync(upgrade)
     finally:

@@ -15,9 +15,12 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from petrihub_core.addresses import Address, FrontSection, Section
+from petrihub_core.carriers import VOLUME, StorageSection
 from petrihub_core.database_address import DatabaseSection, database_address
 from petrihub_core.errors import ConfigError
+from petrihub_core.files import write_whole
 from petrihub_core.toml_lines import line_of
+from petrihub_core.tools import ToolSection
 
 CONFIG_VARIABLE = "PETRIHUB_CONFIG"
 BOOT_VARIABLE = "PETRIHUB_BOOT"
@@ -60,7 +63,7 @@ class WorkspacesSection(Section):
 
     per_person: int = Field(3, ge=1, le=100, description="Most workspaces that a person may keep.")
     start_timeout: int = Field(
-        180, ge=10, le=3600, description="Seconds after which a start that is not ready has failed."
+        180, ge=10, le=3600, description="Seconds that a start may take, besides fetching an image."
     )
     stop_grace: int = Field(
         10, ge=0, le=600, description="Seconds that tools get to save their work; 0 kills at once."
@@ -100,6 +103,29 @@ class Profile(Section):
     groups: GroupNames = Field(
         (), description="Names of the groups that may use it; empty: everybody."
     )
+    tool: ToolSection | None = Field(
+        None,
+        description=(
+            "A table, even an empty one: the image is a tool of its own behind our sign-in "
+            "instead of JupyterLab. Docker only."
+        ),
+    )
+    save_at_stop: bool = Field(
+        False,
+        description=(
+            "Save what was installed whenever such a workspace stops; its next start goes on "
+            "from there. Docker only."
+        ),
+    )
+    keep_saves: int = Field(
+        10,
+        ge=1,
+        le=1000,
+        description=(
+            "How many of these saves are kept for each workspace. Older ones go, unless somebody "
+            "runs, shares or has built on them."
+        ),
+    )
 
     def offers(self, app_id: str) -> bool:
         """Whether the app is part of this profile."""
@@ -129,6 +155,22 @@ _PROFILES = (
         image="petrihub/base",
         sizes=("small", "medium"),
         apps=(),
+    ),
+    Profile(
+        id="cellxgene",
+        title="CELLxGENE",
+        description="Explore annotated single-cell data: opens the first .h5ad file of your home.",
+        image="petrihub/cellxgene",
+        sizes=("medium", "large"),
+        tool=ToolSection(),
+    ),
+    Profile(
+        id="shiny-explorer",
+        title="Table explorer",
+        description="A Shiny app: look at a CSV file of yours as table, summary and plot.",
+        image="petrihub/shiny",
+        sizes=("small", "medium"),
+        tool=ToolSection(),
     ),
 )
 
@@ -172,12 +214,22 @@ class Deployment(Section):
     database: DatabaseSection = Field(DatabaseSection(), description="Our own tables.")
     docker: DockerSection = Field(DockerSection(), description="The Docker engine.")
     workspaces: WorkspacesSection = Field(WorkspacesSection(), description="Rules for workspaces.")
+    storage: StorageSection = Field(StorageSection(), description="Where files are kept.")
     sizes: tuple[Size, ...] = Field(_SIZES, description="CPU and memory choices.")
     profiles: tuple[Profile, ...] = Field(_PROFILES, description="Kinds of workspaces.")
 
     @model_validator(mode="after")
     def _ids_fit(self) -> Self:
         require_sizes_and_profiles_fit(self.sizes, self.profiles)
+        return self
+
+    @model_validator(mode="after")
+    def _can_carry(self) -> Self:
+        if self.backend == "local" and self.storage.carrier != VOLUME:
+            raise ValueError(
+                f"[storage] carrier {self.storage.carrier!r} needs containers: the local backend "
+                'keeps files on this machine. Set backend = "docker", or carrier = "volume"'
+            )
         return self
 
     @cached_property
@@ -190,7 +242,7 @@ class Deployment(Section):
         try:
             self.state.mkdir(parents=True, exist_ok=True)
             if not path.exists():
-                path.write_text(secrets.token_hex(5) + "\n")
+                write_whole(path, secrets.token_hex(5) + "\n")
             return path.read_text().strip()
         except OSError as exc:
             raise ConfigError(

@@ -16,8 +16,10 @@ from petrihub_core import audit
 from petrihub_core.errors import Conflict, NotAllowed, NotFound, Refused
 from petrihub_core.names import new_group_name
 from petrihub_core.people import by_username
-from petrihub_core.records import Document, Group, GroupMember, Person
+from petrihub_core.places import Kind
+from petrihub_core.records import Document, Group, GroupMember, Person, now
 from petrihub_core.roles import Actor, Permission
+from petrihub_core.storage_records import StorageUsage
 
 MOST_STORAGE_GIB = 1_000_000
 MOST_WORKSPACES = 100
@@ -96,15 +98,25 @@ async def open_to_requests(session: AsyncSession, actor: Actor, name: str, *, op
 
 
 async def delete_group(session: AsyncSession, actor: Actor, name: str) -> None:
-    """Delete the group; its members stay people."""
+    """Delete the group; its members stay people, and the files of its shared folder stay too."""
     actor.require(Permission.GROUPS_WRITE)
     group = await find(session, name)
+    await _keep_files(session, group)
     members = await session.scalars(
         select(GroupMember.person_id).where(GroupMember.group_id == group.id)
     )
     await _note(session, actor, "group.deleted", group, {"members": len(list(members))})
     await session.delete(group)
     await session.flush()
+
+
+async def _keep_files(session: AsyncSession, group: Group) -> None:
+    """Note whose folder it was: nobody has it any more, and nothing removes it."""
+    row = await session.get(StorageUsage, (Kind.SHARED, group.id))
+    if row is None:
+        row = StorageUsage(kind=Kind.SHARED, subject=group.id)
+        session.add(row)
+    row.title, row.deleted_at = f"{group.title} ({group.name})", now()
 
 
 async def add_member(session: AsyncSession, actor: Actor, group_name: str, username: str) -> Person:

@@ -4,13 +4,19 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from petrihub_core.apps import AppDescriptor
-from petrihub_core.records import WorkspaceImage, now
+from petrihub_core.checkpoint_records import BaseImage
+from petrihub_core.records import Document, WorkspaceImage, now
 
 
 async def allowed_images(session: AsyncSession) -> dict[str, WorkspaceImage]:
     """The allow-list, by name. What is not in it is never started."""
     rows = await session.scalars(select(WorkspaceImage).order_by(WorkspaceImage.name))
     return {row.name: row for row in rows}
+
+
+async def started_as(session: AsyncSession) -> dict[str, Document]:
+    """How containers of the images below checkpoints are started, by digest."""
+    return {row.digest: row.started_as for row in await session.scalars(select(BaseImage))}
 
 
 async def register_image(

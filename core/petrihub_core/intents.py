@@ -112,6 +112,12 @@ class Intents:
             if external:
                 row.external = {**row.external, **external}
 
+    async def prolong(self, intent_id: str, deadline_s: float) -> None:
+        """It moves: its deadline is so many seconds from now."""
+        async with self._database.session() as session:
+            row = await session.get_one(IntentRow, intent_id)
+            row.deadline = now() + timedelta(seconds=deadline_s)
+
     async def finish(self, intent_id: str) -> None:
         """It happened."""
         await self._end(intent_id, DONE, "")

@@ -2,8 +2,9 @@
 
 import logging
 import sys
+from contextlib import suppress
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 from uuid import uuid4
 
 import structlog
@@ -37,6 +38,18 @@ def _bounded(_: "WrappedLogger", __: str, event: "EventDict") -> "EventDict":
     return event
 
 
+class _StandardError:
+    """Standard error; where a line cannot be written, such as to a full disk, only it is lost."""
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            sys.stderr.flush()
+
+
 def configure_logs(component: str, *, level: str = "INFO") -> None:
     """Write JSON lines to standard error, each with the component's name and the request id."""
     structlog.configure(
@@ -50,7 +63,7 @@ def configure_logs(component: str, *, level: str = "INFO") -> None:
             structlog.processors.JSONRenderer(ensure_ascii=True),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _StandardError())),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(component=component)

@@ -27,6 +27,7 @@ class Permission(StrEnum):
     REQUESTS_ANSWER = "requests:answer"
     PROFILES_READ = "profiles:read"
     PROFILES_WRITE = "profiles:write"
+    PUBLIC_WRITE = "public:write"
     WORKSPACES_READ = "workspaces:read"
     WORKSPACES_STOP = "workspaces:stop"
     MACHINES_READ = "machines:read"
@@ -80,8 +81,10 @@ ROLES: dict[str, Role] = {
         Role(
             "content-admin",
             "Content admin",
-            "Curates profiles, sizes and apps, and writes announcements.",
-            frozenset({P.GROUPS_READ, P.PROFILES_READ, P.PROFILES_WRITE, P.ANNOUNCE}),
+            "Curates profiles, sizes, apps and the public folder, and writes announcements.",
+            frozenset(
+                {P.GROUPS_READ, P.PROFILES_READ, P.PROFILES_WRITE, P.PUBLIC_WRITE, P.ANNOUNCE}
+            ),
         ),
         Role(
             "technical-admin",

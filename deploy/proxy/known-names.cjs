@@ -7,7 +7,10 @@ are. The names below the domain are people's own origins, with pages that they w
 - such a name has workspaces, and the styles of the page that says why one does not answer;
   everything else is led to the site,
 - what a page of one of our origins asks of another is refused, unless somebody follows a link,
-- cookies that such a page left for the whole domain, under the names of ours, are taken away. */
+- cookies that such a page left for the whole domain, under the names of ours, are taken away.
+
+And where an answer ends before its end, so does the browser's connection: the routing proxy would
+leave it open, and a download that was cut would hang instead of failing. */
 "use strict";
 
 const http = require("node:http");
@@ -107,6 +110,13 @@ function guard(server, rule) {
   };
   return server;
 }
+
+/* What an answer is passed on to ends where the answer ends too early. */
+const { pipe } = http.IncomingMessage.prototype;
+http.IncomingMessage.prototype.pipe = function (to) {
+  if (this.statusCode) this.once("close", () => this.complete || to.destroy());
+  return pipe.apply(this, arguments);
+};
 
 if (given) {
   const { names, below, site } = JSON.parse(given);

@@ -12,7 +12,11 @@ from jupyter_server.base.handlers import AuthenticatedFileHandler
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
 from jupyter_server_proxy.handlers import AddSlashHandler
+from traitlets import Unicode
 
+from petrihub_extensions import mounts
+from petrihub_extensions.checkpoints import handlers as checkpoint_handlers
+from petrihub_extensions.checkpoints.portal import Portal
 from petrihub_extensions.descriptors import read_descriptors
 from petrihub_extensions.desktop.page import OWN, VIEWER, DesktopPageHandler
 from petrihub_extensions.guests import handlers as guest_handlers
@@ -21,6 +25,7 @@ from petrihub_extensions.guests.rooms import keep_rooms_in
 from petrihub_extensions.guests.setup import put_door, rounds, words_for_pages
 from petrihub_extensions.handlers import routes
 from petrihub_extensions.launching import Launcher, private_folder
+from petrihub_extensions.places import link_places
 from petrihub_extensions.proxy import AppProxyHandler, DesktopSocketHandler
 from petrihub_extensions.welcome import put_welcome
 from petrihub_extensions.workspace import Workspace
@@ -33,6 +38,9 @@ class PetriHubExtension(ExtensionApp):
 
     name = "petrihub_extensions"
     load_other_extensions = True
+    mounts_file = Unicode(
+        mounts.PLACE, help="Where the storage helper writes how its mounts are."
+    ).tag(config=True)
     _rounds: asyncio.Task[None] | None = None
 
     def initialize_settings(self) -> None:
@@ -54,11 +62,17 @@ class PetriHubExtension(ExtensionApp):
         self.workspace = Workspace(apps, launcher)
         keep_rooms_in(launcher.folder)
         without_trash(server)
+        mounts.tell_lost(server)
+        self.portal = Portal.of(os.environ)
+        if self.portal.offered:
+            tell_pages(server, "petrihubCheckpoints", "offered")
 
     def initialize_handlers(self) -> None:
         """Adds the API, the proxy and the desktop."""
         given = {"workspace": self.workspace}
         self.handlers.extend(routes(self.workspace))
+        self.handlers.extend(checkpoint_handlers.routes(self.portal))
+        self.handlers.extend(mounts.routes(Path(self.mounts_file)))
         if self.door is not None:
             self.handlers.extend(guest_handlers.routes(self.door))
         self.handlers.extend(
@@ -86,6 +100,7 @@ class PetriHubExtension(ExtensionApp):
             words_for_pages(serverapp, self.door)
             self._rounds = asyncio.create_task(rounds(self.door, self.log))
         await asyncio.to_thread(put_welcome, self.workspace.root, self.log)
+        await asyncio.to_thread(link_places, self.workspace.root, self.log)
 
     async def stop_extension(self) -> None:
         """Ends all apps with the server."""
@@ -102,4 +117,9 @@ def without_trash(server: ServerApp) -> None:
     if hasattr(contents, "delete_to_trash"):
         contents.delete_to_trash = False
         # JupyterLab was set up before us and calls it "Move to Trash" otherwise
-        server.web_app.settings.setdefault("page_config_data", {})["delete_to_trash"] = False
+        tell_pages(server, "delete_to_trash", False)
+
+
+def tell_pages(server: ServerApp, name: str, value: Any) -> None:
+    """Have JupyterLab's pages know this."""
+    server.web_app.settings.setdefault("page_config_data", {})[name] = value

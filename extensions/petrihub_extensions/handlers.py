@@ -15,6 +15,7 @@ from tornado import web
 
 from petrihub_extensions.errors import AppError
 from petrihub_extensions.files import find_files
+from petrihub_extensions.places import mounted
 from petrihub_extensions.workspace import Workspace
 
 APP_ID = r"([a-z][a-z0-9-]*)"
@@ -23,15 +24,11 @@ _LARGEST_ICON = 256 * 1024
 _BUILT_IN = files("petrihub_extensions").joinpath("icons")
 
 
-class AppsAPIHandler(APIHandler):
-    """What all of these have in common: who may, and how errors look."""
+class JsonAPIHandler(APIHandler):
+    """What all of ours have in common: who may, and how errors look."""
 
     auth_resource = "petrihub"
     _track_activity = False  # looking at tiles is not work; opening one is counted by the proxy
-
-    def initialize(self, workspace: Workspace) -> None:
-        """Tornado's constructor."""
-        self.workspace = workspace
 
     def answer(self, value: Any, status: HTTPStatus = HTTPStatus.OK) -> None:
         """Sends JSON."""
@@ -65,6 +62,14 @@ class AppsAPIHandler(APIHandler):
             self.log.info("petrihub: %s %s: %s", self.request.method, self.request.path, value)
         else:
             super().log_exception(typ, value, tb)
+
+
+class AppsAPIHandler(JsonAPIHandler):
+    """What those about apps have in common."""
+
+    def initialize(self, workspace: Workspace) -> None:
+        """Tornado's constructor."""
+        self.workspace = workspace
 
 
 class AppsHandler(AppsAPIHandler):
@@ -130,7 +135,7 @@ class FilesHandler(AppsAPIHandler):
     async def get(self) -> None:
         """Newest files of these types, for the chooser."""
         types = self.get_query_argument("types", "").split(",")
-        self.answer(await asyncio.to_thread(find_files, self.workspace.root, types))
+        self.answer(await asyncio.to_thread(find_files, self.workspace.root, types, mounted()))
 
 
 class IconHandler(AppsAPIHandler):

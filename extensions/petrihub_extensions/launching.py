@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from petrihub_extensions.descriptors import DESKTOP, AppDescriptor, argv, fill
-from petrihub_extensions.desktop import igv
+from petrihub_extensions.desktop import igv, igv_start
 from petrihub_extensions.desktop.windows import shown_windows
 from petrihub_extensions.errors import StartFailed
 from petrihub_extensions.instance import Instance, Launch
@@ -146,6 +146,8 @@ class Launcher:
         environment = {**self._surroundings(app, values), **(screen or {})}
         if not program_on(command[0], search_path(environment)):
             raise StartFailed(f"{app.title} needs {command[0]}, which is not on PATH.")
+        if app.id == igv.IGV:
+            command = [sys.executable, "-P", "-m", igv_start.__name__, *command]
         return Launch(command, environment, self.root, ready, endpoint=endpoint, host=host)
 
     def _surroundings(self, app: AppDescriptor, values: Mapping[str, str | None]) -> dict[str, str]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
 import socket
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+
+from petrihub_extensions.errors import StartFailed
 
 _PROBE_SECONDS = 5.0
 _MEMORY_COUNTERS = (
@@ -25,10 +29,13 @@ class Endpoint:
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port on loopback that nobody listens on, and that nobody gets by chance."""
+    # from 32768 on Linux gives ports away by itself, before the app has begun to listen
+    for port in random.sample(range(20_000, 32_768), 1000):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise StartFailed("No port is free in this workspace.")
 
 
 async def answers_http(endpoint: Endpoint, path: str) -> bool:

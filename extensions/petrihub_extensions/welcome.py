@@ -13,17 +13,22 @@ from jupyter_core.paths import jupyter_data_dir
 SOURCE = "/usr/local/share/petrihub/welcome"
 
 
+def source() -> Path:
+    """Where the welcome files are: in the image, or where $PETRIHUB_WELCOME says."""
+    return Path(os.environ.get("PETRIHUB_WELCOME", SOURCE))
+
+
 def put_welcome(home: Path, log: Logger) -> None:
     """Copies the welcome files of the image (or $PETRIHUB_WELCOME) to `Welcome`, only once."""
-    source = Path(os.environ.get("PETRIHUB_WELCOME", SOURCE))
+    files = source()
     target = home / "Welcome"
     mark = Path(jupyter_data_dir()) / "petrihub-welcomed"
-    if mark.exists() or not source.is_dir():
+    if mark.exists() or not files.is_dir():
         return
     try:
         if not target.exists():
             with tempfile.TemporaryDirectory(prefix=".welcome-", dir=home) as folder:
-                copy = shutil.copytree(source, Path(folder) / "copy")
+                copy = shutil.copytree(files, Path(folder) / "copy")
                 copy.rename(target)
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()

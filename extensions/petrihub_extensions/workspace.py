@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import shutil
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from petrihub_extensions.availability import why_not
@@ -16,8 +16,10 @@ from petrihub_extensions.errors import AppBusy, AppError, UnknownApp
 from petrihub_extensions.files import resolve_file
 from petrihub_extensions.instance import Instance, Launch, State
 from petrihub_extensions.launching import Launcher
+from petrihub_extensions.places import mounted
 
 MOST_AT_ONCE = 8
+_LOADING_SECONDS = 20.0
 _IN_SIGHT: tuple[State, ...] = ("starting", "ready", "failed", "stopped")
 
 
@@ -28,6 +30,7 @@ class Workspace:
         self.apps = {app.id: app for app in apps}
         self._launcher = launcher
         self._instances: dict[str, Instance] = {}
+        self._loading: set[asyncio.Task[None]] = set()
         if DESKTOP not in self.apps and any(app.kind == "desktop" for app in self.apps.values()):
             self.apps[DESKTOP] = AppDescriptor(
                 *(DESKTOP, "Desktop", "desktop", ()),
@@ -123,13 +126,14 @@ class Workspace:
             return None
         if not app.takes_file:
             raise AppError(f"{app.title} does not open files.", hint="Open it from the launcher.")
-        file = await asyncio.to_thread(resolve_file, self.root, path)
+        file = await asyncio.to_thread(resolve_file, self.root, path, mounted().values())
         if app.file_types and not app.opens(path):
             types = ", ".join(app.file_types)
             raise AppError(
                 f"{app.title} does not open {Path(path).name}.", hint=f"It opens {types}."
             )
-        return file.relative_to(self.root).as_posix()
+        inside = file.is_relative_to(self.root)
+        return file.relative_to(self.root).as_posix() if inside else PurePosixPath(path).as_posix()
 
     def _instance_for(self, app: AppDescriptor, file: str | None) -> Instance:
         id_ = app.id
@@ -166,8 +170,20 @@ class Workspace:
             raise AppError(
                 "IGV cannot read file names with quotation marks.", hint="Rename the file."
             )
-        if await instance.settled() == "ready" and instance.endpoint is not None:
+        if await instance.settled() != "ready":
+            return
+        loading = asyncio.create_task(self._hand_over(instance, file))
+        self._loading.add(loading)
+        loading.add_done_callback(self._loading.discard)
+        # a big file takes its time, and IGV shows its own progress
+        await asyncio.wait({loading}, timeout=_LOADING_SECONDS)
+        if loading.done():
+            loading.result()
+
+    async def _hand_over(self, instance: Instance, file: str) -> None:
+        if instance.endpoint is not None:
             await igv.load(self.root / file, instance.endpoint.port)
+            instance.path = file
 
     def _as_json(self, app: AppDescriptor, reason: str) -> dict[str, Any]:
         instances = self.instances(app)

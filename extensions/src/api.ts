@@ -47,20 +47,28 @@ export class Api {
     return (await response.json()) as T;
   }
 
-  private async request(path: string, body?: object): Promise<Response> {
-    const url = URLExt.join(this.settings.baseUrl, 'petrihub/api', path);
-    const init = body ? { method: 'POST', body: JSON.stringify(body) } : {};
-    let response: Response;
-    try {
-      response = await ServerConnection.makeRequest(url, init, this.settings);
-    } catch {
-      throw new ApiError('The workspace does not answer.', 'Check your network, then try again.');
-    }
-    if (!response.ok) {
-      throw await refusal(response);
-    }
-    return response;
+  private request(path: string, body?: object): Promise<Response> {
+    return ask(this.settings, path, body ? { method: 'POST', body: JSON.stringify(body) } : {});
   }
+}
+
+/** One request to our server extension; throws `ApiError` in words. */
+export async function ask(
+  settings: ServerConnection.ISettings,
+  path: string,
+  init: RequestInit = {}
+): Promise<Response> {
+  const url = URLExt.join(settings.baseUrl, 'petrihub/api', path);
+  let response: Response;
+  try {
+    response = await ServerConnection.makeRequest(url, init, settings);
+  } catch {
+    throw new ApiError('The workspace does not answer.', 'Check your network, then try again.');
+  }
+  if (!response.ok) {
+    throw await refusal(response);
+  }
+  return response;
 }
 
 async function refusal(response: Response): Promise<ApiError> {

@@ -13,8 +13,11 @@ import { addFileMenu } from './apps/files';
 import { AppsModel } from './apps/model';
 import { addApps } from './apps/plugin';
 import { addRunning } from './apps/running';
+import { checkpoints } from './checkpoints/plugin';
 import { guests } from './guests/plugin';
 import { addCards } from './launcher/plugin';
+import { mounts } from './mounts/plugin';
+import { saving } from './saving';
 
 const plugin: JupyterFrontEndPlugin<void> = {
   id: '@petrihub/lab:apps',
@@ -57,4 +60,4 @@ const plugin: JupyterFrontEndPlugin<void> = {
   }
 };
 
-export default [plugin, guests];
+export default [plugin, guests, checkpoints, mounts, saving];

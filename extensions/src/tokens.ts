@@ -7,6 +7,10 @@ export namespace CommandIDs {
   export const openSelected = 'petrihub:open-selected';
   /** Ends an app: `{ id, instance? }`. */
   export const stop = 'petrihub:stop';
+  /** Opens the panel of checkpoints at the form to save. */
+  export const save = 'petrihub:save-checkpoint';
+  /** Opens the panel of checkpoints. */
+  export const checkpoints = 'petrihub:checkpoints';
 }
 
 export const NAMESPACE = 'petrihub';

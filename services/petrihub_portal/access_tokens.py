@@ -65,8 +65,12 @@ class Token:
 
 
 def offered(visit: Visit) -> list[str]:
-    """The scopes that this person may give a token at this moment."""
-    return [OWN, OPEN, *(each for each in Permission if each in visit.actor.permissions)]
+    """The scopes that this person may give a token at this moment.
+
+    What counts in workspaces only, and not at any address of the portal, is no scope.
+    """
+    mine = (each for each in Permission if each in visit.actor.permissions)
+    return [OWN, OPEN, *(each for each in mine if each in WORDS)]
 
 
 async def limits(visit: Visit) -> LimitsSettings:

@@ -1,7 +1,7 @@
 """What I do with my workspaces: audited, asked of the hub, waited for no longer than needed."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from petrihub_core import audit, feed
+from petrihub_core.at_stop import kept_of, options_to_go_on
 from petrihub_core.errors import Conflict, PetriHubError, Refused
 from petrihub_core.intents import DONE, FAILED, OPEN, RESTART, START, WAIT
 from petrihub_core.logs import get_logger
@@ -38,10 +39,28 @@ async def start(portal: Portal, actor: Actor, person: Person, workspace: Workspa
     _require(workspace, {State.STOPPED, State.FAILED}, "It cannot be started now.")
     if not workspace.options:
         raise Refused("No profile was chosen yet.", hint="Choose one on the start page.")
-    await _write(portal, actor, person, workspace, "start")
-    body = {"user_options": dict(workspace.options)}
-    call = portal.hub.call("POST", "users", person.username, "servers", workspace.name, body=body)
-    key, since = key_of(person, workspace.name), now()
+    await _write(portal, actor, person, workspace.name, "start")
+    await _start(portal, person, workspace.name, await _going_on(portal, person, workspace))
+
+
+async def _going_on(portal: Portal, person: Person, workspace: Workspace) -> dict[str, str]:
+    """The last choices; from what was saved at the last stop, if it was."""
+    async with portal.database.reading() as session:
+        return await options_to_go_on(session, person.id, workspace.name, dict(workspace.options))
+
+
+async def start_new(
+    portal: Portal, actor: Actor, person: Person, name: str, options: Mapping[str, str]
+) -> None:
+    """Start a workspace that there is not yet, with these choices; as `start`."""
+    await _write(portal, actor, person, name, "start")
+    await _start(portal, person, name, options)
+
+
+async def _start(portal: Portal, person: Person, name: str, options: Mapping[str, Any]) -> None:
+    body = {"user_options": dict(options)}
+    call = portal.hub.call("POST", "users", person.username, "servers", name, body=body)
+    key, since = key_of(person, name), now()
     try:
         await _soon(key, State.STARTING, call)
     except PetriHubError:
@@ -53,8 +72,8 @@ async def stop(portal: Portal, actor: Actor, person: Person, workspace: Workspac
     """Stop, or give a start up; what is saved is kept."""
     stoppable = {State.RUNNING, State.WAITING, State.STARTING}
     _require(workspace, stoppable, "It is not running.")
-    await _write(portal, actor, person, workspace, "stop")
-    call = portal.hub.call("DELETE", "users", person.username, "servers", workspace.name)
+    await _write(portal, actor, person, workspace.name, "stop")
+    call = portal.hub.stop(person.username, workspace.name)
     await _soon(key_of(person, workspace.name), State.STOPPING, call)
 
 
@@ -62,8 +81,13 @@ async def delete(portal: Portal, actor: Actor, person: Person, workspace: Worksp
     """Forget the workspace and end its shares; the files in the home stay."""
     if workspace.pending:
         raise Conflict(f"{workspace.title} is {workspace.state}.", hint="Wait until that is done.")
+    if workspace.state is State.UNSAVED:
+        raise Conflict(
+            f"What you changed in {workspace.title} is not saved yet.",
+            hint="Wait until it is, or discard it on the page with its checkpoints.",
+        )
     await end_all_in(portal, person.id, workspace.name, actor.name)
-    await _write(portal, actor, person, workspace, "delete")
+    await _write(portal, actor, person, workspace.name, "delete")
     body = {"remove": True}
     call = portal.hub.call("DELETE", "users", person.username, "servers", workspace.name, body=body)
     await _soon(key_of(person, workspace.name), State.STOPPING, call)
@@ -80,14 +104,14 @@ async def rename(
             hint="Shorten it.",
         )
     async with portal.database.session() as session:
-        await _audit(session, actor, person, workspace, "rename", title=title)
+        await _audit(session, actor, person, workspace.name, "rename", title=title)
     path = ("petrihub", "users", person.username, "servers", workspace.name, "title")
     await portal.hub.call("PUT", *path, body={"title": title})
     return title
 
 
 async def restart(portal: Portal, actor: Actor, person: Person, workspace: Workspace) -> None:
-    """Stop, then start with the same choices.
+    """Stop, then start with the same choices; from what was saved in between, if it was.
 
     It is written down first, so that it goes on when the browser, or even this process, ends.
     """
@@ -116,7 +140,7 @@ async def restart(portal: Portal, actor: Actor, person: Person, workspace: Works
         ):
             raise Conflict(f"{workspace.title} is restarting already.")
         session.add(row)
-        await _audit(session, actor, person, workspace, "restart")
+        await _audit(session, actor, person, workspace.name, "restart")
     # ends before the deadline, after which the reconciler goes on in its place
     _keep(asyncio.create_task(_drive(portal, row, limit - 10)))
 
@@ -125,11 +149,12 @@ async def _drive(portal: Portal, row: IntentRow, within_s: float) -> None:
     where = ("users", row.external["user"], "servers", row.external["server"])
     try:
         async with asyncio.timeout(within_s):
-            await portal.hub.call("DELETE", *where)
+            await portal.hub.stop(row.external["user"], row.external["server"])
             while not (await portal.hub.call("GET", *where))["stopped"]:  # noqa: ASYNC110
                 await asyncio.sleep(_LOOK_EVERY)  # the hub has no event to wait for
+            options = await _saved_options(portal, row)
             await _step(portal, row, STARTING)
-            await portal.hub.call("POST", *where, body={"user_options": row.plan["options"]})
+            await portal.hub.call("POST", *where, body={"user_options": options})
     except TimeoutError:
         log.warning("a restart takes long; the reconciler goes on", workspace=row.workspace)
     except PetriHubError as exc:
@@ -141,6 +166,16 @@ async def _drive(portal: Portal, row: IntentRow, within_s: float) -> None:
             log.warning("a restart waits for the reconciler", workspace=row.workspace)
     else:
         await _finish(portal, row, DONE, "")
+
+
+async def _saved_options(portal: Portal, row: IntentRow) -> dict[str, str]:
+    """What to start with, once what was changed is saved; the reconciler waits for longer."""
+    where = (row.owner, row.external["server"])
+    while True:
+        async with portal.database.reading() as session:
+            if await kept_of(session, *where) is None:
+                return await options_to_go_on(session, *where, row.plan["options"])
+        await asyncio.sleep(_LOOK_EVERY)  # another process saves it
 
 
 async def _step(portal: Portal, row: IntentRow, step: str) -> None:
@@ -182,18 +217,16 @@ def _require(workspace: Workspace, states: set[State], otherwise: str) -> None:
         )
 
 
-async def _write(
-    portal: Portal, actor: Actor, person: Person, workspace: Workspace, what: str
-) -> None:
+async def _write(portal: Portal, actor: Actor, person: Person, name: str, what: str) -> None:
     async with portal.database.session() as session:
-        await _audit(session, actor, person, workspace, what)
+        await _audit(session, actor, person, name, what)
 
 
 async def _audit(
     session: AsyncSession,
     actor: Actor,
     person: Person,
-    workspace: Workspace,
+    name: str,
     what: str,
     **detail: str,
 ) -> None:
@@ -201,7 +234,7 @@ async def _audit(
         session,
         actor=actor.name,
         action=f"workspace.{what}",
-        target=f"{person.username}/{workspace.name}",
+        target=f"{person.username}/{name}",
         detail=detail,
     )
 

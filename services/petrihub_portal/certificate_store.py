@@ -5,8 +5,11 @@ with a rename, so that the front sees the old pair or the new one and nothing be
 """
 
 import asyncio
+import fcntl
 import os
 import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -32,6 +35,7 @@ from petrihub_portal.certificates import (
 
 Kind = Literal["none", "self-signed", "uploaded", "acme"]
 
+_LOOK_EVERY = 0.02  # seconds, for the lock of the front's copy
 _KEPT = 4  # versions whose keys are kept, so that they can be put back
 
 
@@ -139,17 +143,19 @@ class CertificateStore:
 
     async def write_file(self) -> None:
         """Bring the front's copy up to date; does nothing if it is, or before there is any."""
-        async with self.database.reading() as session:
-            there = await settings.read(session, CertificateSettings)
-            if there.kind == "none":
-                return
-            key = await self._vault.open(session, there.page, there.fingerprint)
-        if key is None:
-            raise Unavailable(
-                "The key of the certificate in force is missing.",
-                hint="Upload the certificate with its key again.",
-            )
-        await asyncio.to_thread(_replace, self.deployment.certificate_file, key + there.chain)
+        path = self.deployment.certificate_file
+        async with _alone_in(path.parent):
+            async with self.database.reading() as session:
+                there = await settings.read(session, CertificateSettings)
+                if there.kind == "none":
+                    return
+                key = await self._vault.open(session, there.page, there.fingerprint)
+            if key is None:
+                raise Unavailable(
+                    "The key of the certificate in force is missing.",
+                    hint="Upload the certificate with its key again.",
+                )
+            await asyncio.to_thread(_replace, path, key + there.chain)
 
     async def _forget_old_keys(self, session: AsyncSession, by: str) -> None:
         versions = await settings.history(session, CertificateSettings.page, _KEPT)
@@ -159,12 +165,45 @@ class CertificateStore:
                 await self._vault.forget(session, CertificateSettings.page, field, by)
 
 
+@asynccontextmanager
+async def _alone_in(folder: Path) -> AsyncIterator[None]:
+    """One writer of all replicas at a time: what one has read must not be written over what another
+    has read later.
+    """
+    descriptor = _opened(folder)
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                await asyncio.sleep(_LOOK_EVERY)
+            else:
+                break
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _opened(folder: Path) -> int:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return os.open(folder, os.O_RDONLY)
+    except OSError as exc:
+        raise _unwritable(folder, exc) from exc
+
+
+def _unwritable(folder: Path, exc: OSError) -> Unavailable:
+    return Unavailable(
+        f"The front's copy of the certificate cannot be written: {exc.strerror}.",
+        hint=f"Look at the folder {folder}: is the disk full, or is it another account's?",
+    )
+
+
 def _replace(path: Path, text: str) -> None:
     """Write the file in one step, readable by this account only; nothing if it says so already."""
     try:
         if path.exists() and path.read_text() == text:
             return
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor, fresh = tempfile.mkstemp(dir=path.parent)  # mode 0600
         with os.fdopen(descriptor, "w") as file:
             file.write(text)
@@ -172,10 +211,7 @@ def _replace(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         Path(fresh).rename(path)
     except OSError as exc:
-        raise Unavailable(
-            f"The front's copy of the certificate cannot be written: {exc.strerror}.",
-            hint=f"Look at the folder {path.parent}: is the disk full, or is it another account's?",
-        ) from exc
+        raise _unwritable(path.parent, exc) from exc
 
 
 def suffices(there: CertificateSettings, front: FrontSection) -> bool:

@@ -11,8 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from petrihub_authenticators import links
 from petrihub_core.people import LOCAL_ISSUER
+from petrihub_core.places import Kind, usages
 from petrihub_core.records import Account, Group, GroupMember, Person, RoleGrant, SignInLink
 from petrihub_core.roles import RESEARCHER
+from petrihub_core.storage_records import StorageUsage
 
 _LONGEST_SEARCH = 64
 T = TypeVar("T")
@@ -28,12 +30,13 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class PersonLine:
-    """One person with what the list shows; `groups` are (name, title)."""
+    """One person with what the list shows; `groups` are (name, title), `used` is of the home."""
 
     person: Person
     state: State
     roles: tuple[str, ...]
     groups: tuple[tuple[str, str], ...]
+    used: StorageUsage | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,11 +59,12 @@ class Found(Generic[T]):
 
 @dataclass(frozen=True)
 class GroupLine:
-    """One group with how many are in it."""
+    """One group with how many are in it; `used` is of its shared folder."""
 
     group: Group
     members: int
     managers: list[str] = field(default_factory=list)
+    used: StorageUsage | None = None
 
 
 @dataclass(frozen=True)
@@ -147,9 +151,14 @@ async def _with_roles_and_groups(
         .order_by(Group.title)
     ):
         groups[person_id].append((name, title))
+    used = await usages(session, Kind.HOME, ids)
     return [
         PersonLine(
-            person, _state(person, signed_in), tuple(roles[person.id]), tuple(groups[person.id])
+            person,
+            _state(person, signed_in),
+            tuple(roles[person.id]),
+            tuple(groups[person.id]),
+            used.get(person.id),
         )
         for person, signed_in in rows
     ]
@@ -227,7 +236,11 @@ async def _with_members(session: AsyncSession, rows: Sequence[Group]) -> list[Gr
         .order_by(Person.username)
     ):
         managers[group_id].append(name)
-    return [GroupLine(group, counts.get(group.id, 0), managers[group.id]) for group in rows]
+    used = await usages(session, Kind.SHARED, ids)
+    return [
+        GroupLine(group, counts.get(group.id, 0), managers[group.id], used.get(group.id))
+        for group in rows
+    ]
 
 
 async def members(

@@ -17,9 +17,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from petrihub_core import audit, settings
 from petrihub_core.addresses import TRUSTED_ONLY
+from petrihub_core.at_stop import all_kept
+from petrihub_core.checkpoints import State
 from petrihub_core.database import state_of_tables
 from petrihub_core.errors import PetriHubError
 from petrihub_core.heartbeat import RECONCILER, last_beat
+from petrihub_core.image_server import require_image_server
 from petrihub_core.logs import get_logger
 from petrihub_core.records import AuditRow, now
 from petrihub_portal.audit_checks import heads_file
@@ -131,6 +134,21 @@ async def _engine(portal: Portal) -> Said:
         return good("Not needed: workspaces are processes of this machine.")
     version = await _docker(portal.deployment.docker.socket).ask("version")
     return good(f"Docker {version.get('Version', '')} answers.")
+
+
+async def _images(portal: Portal) -> Said:
+    async with portal.database.reading() as session:
+        waiting = [row for row in await all_kept(session) if row.state == State.WAITING]
+    if waiting:
+        words = f"Workspaces that wait to be saved: {len(waiting)}. {waiting[0].reason}"
+        return Said(Level.YELLOW, words, "They are kept and tried again. Mend the image server.")
+    if portal.deployment.backend != "docker":
+        return good("Not needed: workspaces are processes of this machine.")
+    server = require_image_server(portal.deployment)
+    async with httpx.AsyncClient(trust_env=False, timeout=_PATIENCE) as client:
+        (await client.get(f"{server.service}/alive")).raise_for_status()
+        await client.get(f"{server.registry}/v2/")  # without a token it refuses, which is an answer
+    return good("Registry and image service answer.")
 
 
 async def _disk(portal: Portal) -> Said:
@@ -280,6 +298,7 @@ PROBES: dict[str, tuple[str, Probe]] = {
     "proxy": ("Routing proxy", _proxy),
     "database": ("Database", _database),
     "engine": ("Docker engine", _engine),
+    "images": ("Image server", _images),
     "reconciler": ("Reconciler", _reconciler),
     "disk": ("Disk of the state folder", _disk),
     "certificate": ("Certificate", _certificate),

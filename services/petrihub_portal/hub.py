@@ -42,8 +42,22 @@ class Hub:
             return answer.json() if answer.content else None
         raise _error(answer)
 
+    async def stop(self, user: str, server: str) -> None:
+        """Have the hub stop a workspace; it may still be stopping when this returns."""
+        where = ("users", user, "servers", server)
+        try:
+            await self.call("DELETE", *where)
+        except Unavailable:
+            # of two who ask at the same moment JupyterHub answers one with 500
+            now = await self.call("GET", *where)
+            if not now["stopped"] and now["pending"] != "stop":
+                raise
+
     async def person_behind(self, token: str, session_id: str = "") -> dict[str, Any] | None:
-        """The hub's model of whoever holds this token; None if it is no (longer a) token."""
+        """The hub's model of whoever holds this token; None if it is no (longer a) token.
+
+        An answer counts for some seconds, in the session in which it was asked for.
+        """
         digest = hashlib.sha256(f"{session_id}:{token}".encode("utf8", "replace")).hexdigest()
         known = self._known.get(digest)
         if known is not None and known[0] > time.monotonic():

@@ -10,9 +10,21 @@ from petrihub_core.menu import Menu
 from petrihub_portal.menu_changes import explained
 from petrihub_portal.visit import Form
 
-PROFILE_FIELDS = ("old", "id", "title", "description", "image", "first", "groups", "place")
+PROFILE_FIELDS = (
+    "old",
+    "id",
+    "title",
+    "description",
+    "image",
+    "first",
+    "groups",
+    "place",
+    "at_stop",
+    "keep_saves",
+)
 SIZE_FIELDS = ("old", "id", "title", "cpu", "memory_gib", "groups")
 EVERY_APP = "*"
+SAVE = "save"
 
 Typed = dict[str, str]
 
@@ -49,6 +61,7 @@ def profile_typed(profile: Profile | None, menu: Menu) -> Typed:
             **dict.fromkeys(PROFILE_FIELDS, ""),
             "image": menu.profiles[0].image,
             "first": sizes[0],
+            "keep_saves": str(Profile.model_fields["keep_saves"].default),
             "place": str(len(menu.profiles) + 1),
         }
     return {
@@ -59,12 +72,17 @@ def profile_typed(profile: Profile | None, menu: Menu) -> Typed:
         "image": profile.image,
         "first": profile.sizes[0],
         "groups": ", ".join(profile.groups),
+        "at_stop": SAVE if profile.save_at_stop else "",
+        "keep_saves": str(profile.keep_saves),
         "place": str(menu.profiles.index(profile) + 1),
     }
 
 
-def read_profile(form: Form) -> tuple[Profile, int]:
-    """The typed profile and its place on the start page; raises `Refused` in words."""
+def read_profile(form: Form, menu: Menu) -> tuple[Profile, int]:
+    """The typed profile and its place on the start page; raises `Refused` in words.
+
+    What is said of its tool, which the form does not show, stays while the image stays.
+    """
     typed = {name: form.one(name) for name in PROFILE_FIELDS}
     sizes = form.many("sizes")
     if not sizes:
@@ -83,9 +101,14 @@ def read_profile(form: Form) -> tuple[Profile, int]:
             sizes=tuple(sizes),
             apps=apps,
             groups=group_names(typed["groups"]),
+            save_at_stop=typed["at_stop"] == SAVE,
+            keep_saves=int(number(typed["keep_saves"] or "10", "Saves that are kept")),
         )
     except ValidationError as exc:
         raise explained(exc) from exc
+    before = menu.profile(typed["old"])
+    if before is not None and before.image == profile.image:
+        profile = profile.model_copy(update={"tool": before.tool})
     return profile, int(number(typed["place"] or "1", "Place"))
 
 

@@ -9,6 +9,7 @@ from petrihub_core.apps import catalog_apps
 from petrihub_core.deployment import Deployment
 from petrihub_core.images import allowed_images
 from petrihub_core.menu import Menu, group_titles, menu_in_file, menu_of
+from petrihub_core.tools import KIND_LABEL, SIDECAR_KIND
 from petrihub_portal.menu_changes import saved
 from petrihub_spawner.foundation import SHIPPED_APPS
 
@@ -47,7 +48,13 @@ async def look_at_menu(
     return MenuLook(
         menu=menu,
         apps=apps,
-        images=tuple(sorted(images)),
+        images=tuple(
+            sorted(
+                name
+                for name, image in images.items()
+                if image.labels.get(KIND_LABEL) != SIDECAR_KIND
+            )
+        ),
         titles=await group_titles(session, menu.group_names()),
     )
 

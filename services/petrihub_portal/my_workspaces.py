@@ -14,6 +14,9 @@ from urllib.parse import quote
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from petrihub_core.at_stop import all_kept
+from petrihub_core.checkpoint_records import Checkpoint
+from petrihub_core.checkpoints import State as Order
 from petrihub_core.errors import Conflict, NotFound, Refused, Unavailable
 from petrihub_core.intents import ENDED, FAILED, GIVEN_UP, OPEN, RESTART, WAIT
 from petrihub_core.menu import Menu, Offered, menu_of, offered_to
@@ -38,11 +41,14 @@ class State(StrEnum):
     RUNNING = "running"
     STOPPING = "stopping"
     RESTARTING = "restarting"
+    SAVING = "saving"  # it has stopped; what was changed in it is being saved
+    UNSAVED = "waiting_to_save"  # likewise, but it cannot be saved now: `reason` says why
     STOPPED = "stopped"
     FAILED = "failed"  # its last start failed, or it ended by itself: `reason` says why
 
 
-PENDING = frozenset({State.WAITING, State.STARTING, State.STOPPING, State.RESTARTING})
+PENDING = frozenset({State.WAITING, State.STARTING, State.STOPPING, State.RESTARTING, State.SAVING})
+_ASKS = "Files that look like keys or passwords would be saved. It waits for your answer."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +68,7 @@ class Workspace:
     choose_url: str
     options: Mapping[str, Any]
     apps: tuple[AppLink, ...] = ()
+    visits_url: str = ""  # where the gate of a running tool says who was there
 
     @property
     def pending(self) -> bool:
@@ -155,6 +162,7 @@ class _Note:
     failed: str = ""
     restarting: bool = False
     waiting: bool = False
+    kept: Checkpoint | None = None
 
 
 async def _notes(session: AsyncSession, person: Person, names: Sequence[str]) -> dict[str, _Note]:
@@ -168,6 +176,7 @@ async def _notes(session: AsyncSession, person: Person, names: Sequence[str]) ->
             )
         )
     }
+    kept = {each.workspace: each for each in await all_kept(session, person.id)}
     notes = {}
     for name in names:
         key = key_of(person, name)
@@ -182,7 +191,9 @@ async def _notes(session: AsyncSession, person: Person, names: Sequence[str]) ->
         failed = ""
         if newest is not None and newest.state == FAILED and newest.kind in ("start", ENDED):
             failed = "" if newest.reason == GIVEN_UP else newest.reason
-        notes[name] = _Note(failed, (RESTART, key) in under_way, (WAIT, key) in under_way)
+        notes[name] = _Note(
+            failed, (RESTART, key) in under_way, (WAIT, key) in under_way, kept.get(name)
+        )
     return notes
 
 
@@ -199,7 +210,7 @@ def _workspace(
         name=name,
         title=str(server.get("display_name") or name),
         state=state,
-        reason=note.failed if state is State.FAILED else "",
+        reason=_reason(state, note),
         profile=profile.title if profile else str(options.get("profile", "")),
         size=f"{size.title} ({size_words(size.cpu, size.memory_gib)})"
         if size
@@ -223,15 +234,33 @@ def _state(server: Mapping[str, Any], note: _Note, asked: State | None) -> State
         return State.WAITING if note.waiting else State.STARTING
     if server.get("ready") or pending:
         return State.RUNNING
+    return _at_rest(server, note)
+
+
+def _at_rest(server: Mapping[str, Any], note: _Note) -> State:
+    if note.kept is not None:
+        held = note.kept.state in (Order.WAITING, Order.CONFIRM)
+        return State.UNSAVED if held else State.SAVING
     if note.failed:
         return State.FAILED
     return State.STOPPED if server.get("user_options") else State.NEW
+
+
+def _reason(state: State, note: _Note) -> str:
+    if state is State.FAILED:
+        return note.failed
+    if state is State.UNSAVED and note.kept is not None:
+        why = _ASKS if note.kept.state == Order.CONFIRM else note.kept.reason
+        return f"{why} What you changed is kept until it is saved."
+    return ""
 
 
 def _with_apps(each: Workspace, apps: AppsOfProfiles, menu: Menu, offered: Offered) -> Workspace:
     profile = menu.profile(str(each.options.get("profile", "")))
     if each.state is not State.RUNNING or profile is None:
         return each
+    if apps.is_tool(profile):
+        return replace(each, visits_url=f"{each.url}petrihub-gate/visits")
     allowed = (app for app in apps.of(profile) if not offered.app_refusal(app.id))
     return replace(each, apps=tuple(AppLink.to(app, each.url) for app in allowed))
 

@@ -12,6 +12,7 @@ import petrihub_spawner
 from petrihub_core.apps import AppDescriptor, catalog_apps
 from petrihub_core.deployment import Deployment, Profile
 from petrihub_core.images import allowed_images
+from petrihub_core.tools import KIND_LABEL, TOOL_KIND
 from petrihub_spawner.planner import image_apps, local_apps
 
 _CATALOG = Path(petrihub_spawner.__file__).resolve().parents[2] / "catalog" / "apps"
@@ -41,6 +42,7 @@ class AppsOfProfiles:
 
     deployment: Deployment
     table: Table
+    tools: frozenset[str]  # images that are a tool of their own
 
     @classmethod
     async def read(cls, session: AsyncSession, deployment: Deployment) -> "AppsOfProfiles":
@@ -48,16 +50,27 @@ class AppsOfProfiles:
         known = _read.get(deployment.id)
         if known is None or known[0] < time.monotonic():
             everything = Profile(id="all", title="", sizes=("-",))
+            tools: frozenset[str] = frozenset()
             if deployment.backend == "local":
                 table = await asyncio.to_thread(_local, deployment, everything)
             else:
                 images = await allowed_images(session)
                 table = {name: image_apps(row, everything) for name, row in images.items()}
-            known = _read[deployment.id] = (time.monotonic() + _KEPT, table)
-        return cls(deployment, known[1])
+                tools = frozenset(
+                    name for name, row in images.items() if row.labels.get(KIND_LABEL) == TOOL_KIND
+                )
+            known = _read[deployment.id] = (time.monotonic() + _KEPT, cls(deployment, table, tools))
+        return known[1]
+
+    def is_tool(self, profile: Profile) -> bool:
+        """Whether a tool of its own runs there, behind the gate."""
+        behind_gate = profile.tool is not None or profile.image in self.tools
+        return behind_gate and self.deployment.backend != "local"
 
     def of(self, profile: Profile) -> tuple[AppDescriptor, ...]:
         """The profile's apps that can be opened."""
+        if profile.tool is not None:
+            return ()  # it is the workspace itself
         shelf = "" if self.deployment.backend == "local" else profile.image
         apps = self.table.get(shelf, ())
         return tuple(app for app in apps if profile.offers(app.id) and not app.unavailable)
@@ -72,7 +85,7 @@ class AppsOfProfiles:
         return app.title if app else app_id
 
 
-_read: dict[str, tuple[float, Table]] = {}
+_read: dict[str, tuple[float, AppsOfProfiles]] = {}
 
 
 def _local(deployment: Deployment, everything: Profile) -> Table:

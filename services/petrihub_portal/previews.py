@@ -17,6 +17,7 @@ from petrihub_core.errors import NotAllowed, NotFound, PetriHubError
 from petrihub_core.images import allowed_images
 from petrihub_core.menu import Menu, Offered, group_titles, judge, standing_of
 from petrihub_core.people import by_username
+from petrihub_core.places import Place, places_of
 from petrihub_core.records import Person, WorkspaceImage
 from petrihub_core.roles import Actor, Permission
 from petrihub_core.web import size_words
@@ -91,6 +92,7 @@ class _Subject:
     offered: Offered
     images: Mapping[str, WorkspaceImage]
     catalog: tuple[AppDescriptor, ...]
+    places: tuple[Place, ...]
 
 
 async def preview(
@@ -125,6 +127,7 @@ async def preview(
         offered=offered,
         images=await allowed_images(session),
         catalog=await asyncio.to_thread(catalog_apps, SHIPPED_APPS),
+        places=await places_of(session, person.id),
     )
     made = [await asyncio.to_thread(_made, each, deployment, subject) for each in _BACKENDS]
     return Sample(
@@ -183,6 +186,7 @@ def _request(backend: Backend, deployment: Deployment, subject: _Subject) -> Req
         ready_path=f"{address}api",
         as_root=os.geteuid() == 0,
         refused_apps={each.id: each.refusal for each in subject.offered.apps},
+        places=subject.places,
     )
 
 
@@ -197,12 +201,13 @@ def _apps(backend: Backend, deployment: Deployment, subject: _Subject) -> tuple[
 
 def _docker(pod: WorkspacePod) -> tuple[Fact, ...]:
     calls = docker_calls(pod)
-    name, body = calls.containers[0]
+    name, body = next(each for each in calls.containers if each[0] == pod.name)
     host = body["HostConfig"]
     return (
         Fact("Image", (body["Image"],)),
-        Fact("Command", (" ".join(body["Cmd"]),)),
+        Fact("Command", (" ".join(body.get("Cmd", ())) or "the image's own",)),
         Fact("Container", (name,)),
+        Fact("Beside it", tuple(each.name for each in pod.sidecars) or ("nothing",)),
         Fact("User", (body["User"],)),
         Fact(
             "Limits",

@@ -10,17 +10,20 @@ CLIENT_ID = f"service-{SERVICE}"
 SCOPE = "custom:petrihub:"
 OWN_SCOPE = f"{SCOPE}own"  # what is the person's own: workspaces, requests, feed, shares
 WORK_SCOPE = "custom:petrihub-workspace:work"  # in a share of the hub: more than to view
+# of a workspace's own token: the checkpoints of this one workspace
+CHECKPOINTS_SCOPE = "custom:petrihub-workspace:checkpoints"
 OPEN_SCOPE = "access:servers!user"  # of a token: one's own running workspaces
 _REDIRECT = f"{PORTAL_PREFIX}oauth_callback"  # the portal asks for it by its path
 
 # Not JupyterHub's `self`: that makes tokens without end at the hub's own API, past our limits.
-# The last two are held for the workspaces, whose tokens can do no more than their person.
+# The last three are held for the workspaces, whose tokens can do no more than their person.
 _PERSON_SCOPES = [
     "read:users!user",
     "servers!user",
     OPEN_SCOPE,
     "users:activity!user",
     "read:shares!user",
+    f"{CHECKPOINTS_SCOPE}!user",
 ]
 
 
@@ -33,13 +36,21 @@ def custom_scopes() -> dict[str, dict[str, str]]:
 
 
 def workspace_scopes() -> dict[str, dict[str, str]]:
-    """What only the portal may put into a share of a workspace."""
-    return {WORK_SCOPE: {"description": "Work in a workspace, not only look"}}
+    """What only the portal may put into a share of a workspace, and what a workspace itself may."""
+    return {
+        WORK_SCOPE: {"description": "Work in a workspace, not only look"},
+        CHECKPOINTS_SCOPE: {"description": "Save a workspace and see its checkpoints"},
+    }
 
 
 def server_token_scopes() -> list[str]:
-    """What a workspace's own token may: it asks the hub with whom it is shared."""
-    return ["users:activity!user", "access:servers!server", "read:shares!server"]
+    """What a workspace's own token may: ask the hub with whom it is shared, and save itself."""
+    return [
+        "users:activity!user",
+        "access:servers!server",
+        "read:shares!server",
+        f"{CHECKPOINTS_SCOPE}!server",
+    ]
 
 
 def hub_roles() -> list[dict[str, Any]]:

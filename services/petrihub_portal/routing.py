@@ -27,6 +27,7 @@ class Open(StrEnum):
 
     EVERYBODY = "everybody"  # no sign-in: sign-in itself, health, ACME
     SIGNED_IN = "signed-in"  # any active person, for what is their own
+    WORKSPACE = "workspace"  # a running workspace with its own token, for itself; no person
 
 
 Needs = Permission | Open

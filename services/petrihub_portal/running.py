@@ -142,7 +142,7 @@ async def _stop_one(portal: Portal, actor: Actor, owner: str, name: str, reason:
     problem = ""
     try:
         await _require_active(portal, owner, name)
-        await portal.hub.call("DELETE", "users", owner, "servers", name)
+        await portal.hub.stop(owner, name)
     except PetriHubError as exc:
         problem = exc.jupyterhub_message
     async with portal.database.session() as session:

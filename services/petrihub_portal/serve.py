@@ -1,9 +1,6 @@
 """Run the portal: as the hub's managed service, or as one of several replicas behind a front."""
 
 import os
-import signal
-import threading
-import time
 from urllib.parse import urlsplit
 
 import uvicorn
@@ -11,6 +8,8 @@ import uvicorn
 from petrihub_core.database import Database
 from petrihub_core.deployment import HUB_PROCESS_VARIABLE, Deployment
 from petrihub_core.errors import ConfigError
+from petrihub_core.hub_process import end_with
+from petrihub_core.keep_alive import KEEP_ALIVE_S
 from petrihub_core.logs import configure_logs
 from petrihub_core.settings.vault import Vault
 from petrihub_core.web import PORTAL_PREFIX, template_vars
@@ -24,7 +23,6 @@ from petrihub_portal.render import Renderer
 from petrihub_portal.sealing import Sealer
 
 _HUB_PREFIX = "/hub/"
-_LOOK_SECONDS = 0.5  # between two looks whether the hub is still there
 
 
 def make_portal(deployment: Deployment, keys: dict[str, str], api_url: str) -> Portal:
@@ -47,13 +45,6 @@ def make_portal(deployment: Deployment, keys: dict[str, str], api_url: str) -> P
     )
 
 
-def _end_with(hub_process: int) -> None:
-    """End in order when the hub that started this process is gone, also if it was killed."""
-    while os.getppid() == hub_process:
-        time.sleep(_LOOK_SECONDS)
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
 def serve(
     deployment: Deployment, keys: dict[str, str], port: int | None, *, api_url: str = ""
 ) -> None:
@@ -71,9 +62,7 @@ def serve(
             hint="`petrihub up` starts it; to run one by hand, give both.",
         )
     if port is None:
-        # told, not asked of the system: the hub may have been killed before we came this far
-        hub = int(os.environ[HUB_PROCESS_VARIABLE])
-        threading.Thread(target=_end_with, args=(hub,), daemon=True).start()
+        end_with(int(os.environ[HUB_PROCESS_VARIABLE]))
     uvicorn.run(
         make_app(make_portal(deployment, keys, api_url)),
         host="127.0.0.1",
@@ -83,6 +72,7 @@ def serve(
         proxy_headers=True,
         forwarded_allow_ips="127.0.0.1",
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=5,
         ws="none",
     )

@@ -1,12 +1,12 @@
 """What people read in their feeds about shares."""
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from petrihub_core.feed import Kind, Line, tell
-from petrihub_core.records import Group, GroupMember, Person, WorkspaceShare
+from petrihub_core.records import Group, Person, WorkspaceShare
 from petrihub_core.web import PORTAL_PREFIX
 from petrihub_portal.doors import Mode, Place
+from petrihub_portal.giving import tell_target
 
 MODE_WORDS = {Mode.VIEW: "view only", Mode.WORK: "work together"}
 
@@ -23,16 +23,7 @@ async def tell_guests(
         link=place.path,  # kept for long: the site leads on to wherever the origin is then
         link_title="Open",
     )
-    if isinstance(target, Person):
-        await tell(session, target.id, line)
-        return
-    members = await session.scalars(
-        select(GroupMember.person_id)
-        .join(Person, Person.id == GroupMember.person_id)
-        .where(GroupMember.group_id == target.id, Person.active, Person.id != owner.id)
-    )
-    for person_id in list(members):
-        await tell(session, person_id, line)
+    await tell_target(session, owner, target, line)
 
 
 async def tell_owner(

@@ -18,9 +18,11 @@ from petrihub_core.errors import NotFound, PetriHubError
 from petrihub_core.logs import get_logger
 from petrihub_core.people import by_username
 from petrihub_core.records import GroupMember, Person, WorkspaceShare, now
+from petrihub_core.share_terms import in_force
 from petrihub_portal import shares
 from petrihub_portal.context import Portal
 from petrihub_portal.doors import Mode, Place
+from petrihub_portal.giving import Made, Wish
 from petrihub_portal.visit import Visit
 
 log = get_logger(__name__)
@@ -60,7 +62,7 @@ async def shared_with(visit: Visit) -> list[SharedWithMe]:
                 or_(WorkspaceShare.person_id == me.id, WorkspaceShare.group_id.in_(groups)),
                 WorkspaceShare.owner_id != me.id,
                 Person.active,
-                *shares.in_force(),
+                *in_force(WorkspaceShare),
             )
             .order_by(Person.username, WorkspaceShare.workspace)
         )
@@ -82,7 +84,7 @@ async def shared_with(visit: Visit) -> list[SharedWithMe]:
     ]
 
 
-async def let_in(portal: Portal, owner: Person, place: Place, wish: shares.Wish) -> shares.Made:
+async def let_in(portal: Portal, owner: Person, place: Place, wish: Wish) -> Made[WorkspaceShare]:
     """Share one's own running workspace, at once; raises in words what is not possible."""
     await portal.doors.require_running(place)
     async with portal.database.session() as session:
@@ -246,14 +248,7 @@ async def _forget(portal: Portal, place: Place) -> None:
     async with portal.database.session() as session:
         owner = await by_username(session, place.owner)
         if owner is not None:
-            rows = await session.scalars(
-                select(WorkspaceShare).where(
-                    WorkspaceShare.owner_id == owner.id,
-                    WorkspaceShare.workspace == place.workspace,
-                    WorkspaceShare.ended_at.is_(None),
-                )
-            )
-            await shares.end(session, _SYSTEM, owner, list(rows), "the workspace is gone")
+            await shares.end_all(session, owner, place.workspace, _SYSTEM, "the workspace is gone")
 
 
 async def _places_by_group(session: AsyncSession, person_id: str) -> set[Place]:
@@ -261,7 +256,7 @@ async def _places_by_group(session: AsyncSession, person_id: str) -> set[Place]:
         select(Person.username, WorkspaceShare.workspace)
         .join(WorkspaceShare, WorkspaceShare.owner_id == Person.id)
         .join(GroupMember, GroupMember.group_id == WorkspaceShare.group_id)
-        .where(GroupMember.person_id == person_id, *shares.in_force())
+        .where(GroupMember.person_id == person_id, *in_force(WorkspaceShare))
     )
     return {Place(owner, workspace) for owner, workspace in rows}
 

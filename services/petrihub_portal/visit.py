@@ -17,14 +17,15 @@ from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.datastructures import FormData, UploadFile
 
-from petrihub_core import audit
+from petrihub_core import audit, instances
 from petrihub_core.errors import NotAllowed, PetriHubError, Refused
+from petrihub_core.full_disk import DiskFull
 from petrihub_core.people import by_username
 from petrihub_core.records import Person
 from petrihub_core.roles import Actor, Permission, permissions_of
 from petrihub_portal.context import Portal, portal_of
 from petrihub_portal.cookies import Cookies
-from petrihub_portal.registration import OWN_SCOPE, SCOPE
+from petrihub_portal.registration import CHECKPOINTS_SCOPE, OWN_SCOPE, SCOPE
 from petrihub_portal.routing import Open, Rule
 
 SESSION_COOKIE = "petrihub-portal"
@@ -59,6 +60,7 @@ class Visit:
     actor: Actor = field(default_factory=lambda: Actor(""))
     xsrf: str = ""
     by_token: bool = False  # an access token asks, not a browser
+    workspace: str = ""  # a running workspace of the person asks, for itself alone
 
     @property
     def me(self) -> Person:
@@ -105,11 +107,15 @@ async def gate(request: Request, rule: Rule) -> None:
         await _by_token(visit, bearer, rule)
     else:
         await _by_cookie(visit, rule)
+    if rule.changes and portal.database.is_full():
+        raise DiskFull
     if rule.needs is Open.EVERYBODY:
         return
     if visit.person is None:
         raise SignInNeeded("You are not signed in.", hint="Sign in, then try again.")
-    if rule.needs is Open.SIGNED_IN:
+    if rule.needs is Open.WORKSPACE and not visit.workspace:
+        raise NotAllowed("Only a workspace may ask this, for itself.", hint="Use the pages.")
+    if rule.needs in (Open.SIGNED_IN, Open.WORKSPACE):
         return
     try:
         visit.actor.require(rule.needs)
@@ -160,6 +166,9 @@ async def _by_token(visit: Visit, header: str, rule: Rule) -> None:
             "This access token is not valid.", hint="Make a new one on the page Access tokens."
         )
     scopes = set(model.get("scopes") or ())
+    if any(each.startswith(f"{CHECKPOINTS_SCOPE}!server=") for each in scopes):
+        await _by_workspace(visit, token.strip(), model["name"], scopes, rule)
+        return
     allowed = frozenset(each for each in Permission if f"{SCOPE}{each}" in scopes)
     if rule.needs is Open.SIGNED_IN and OWN_SCOPE not in scopes:
         raise NotAllowed(
@@ -168,6 +177,31 @@ async def _by_token(visit: Visit, header: str, rule: Rule) -> None:
     visit.by_token = True
     async with visit.portal.database.reading() as session:
         await _enter(visit, session, model["name"], allowed)
+
+
+async def _by_workspace(visit: Visit, token: str, name: str, scopes: set[str], rule: Rule) -> None:
+    """A workspace's own token: only where a workspace may ask, and while this one runs."""
+    if rule.needs is not Open.WORKSPACE:
+        raise NotAllowed(
+            "The token of a workspace is for this workspace alone.",
+            hint="Make an access token on the page Access tokens.",
+        )
+    mark = f"{CHECKPOINTS_SCOPE}!server={name}/"
+    named = [each.removeprefix(mark) for each in scopes if each.startswith(mark)]
+    visit.by_token = True
+    async with visit.portal.database.reading() as session:
+        await _enter(visit, session, name, frozenset())
+        running = None
+        if len(named) == 1 and visit.person is not None:
+            running = await instances.of_workspace(session, visit.person.id, named[0])
+    # The hub's word counts for some seconds, but a stop takes effect at once: the token of an
+    # earlier start is asked about again, since each start has an answer of its own.
+    if running is not None and await visit.portal.hub.person_behind(token, running.id):
+        visit.workspace = named[0]
+    else:
+        raise SignInNeeded(
+            "This workspace has ended, or cannot be saved.", hint="Stop it and start it again."
+        )
 
 
 async def _by_cookie(visit: Visit, rule: Rule) -> None:

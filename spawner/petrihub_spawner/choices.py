@@ -1,16 +1,17 @@
 """What a person may choose about a workspace: a closed schema, refused in words."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from petrihub_core.checkpoint_records import Checkpoint
 from petrihub_core.deployment import Profile, Size
 from petrihub_core.errors import NotAllowed, Refused
 from petrihub_core.menu import Offered, OfferedProfile, OfferedSize
 from petrihub_spawner.pod.checks import reserved
 
-FIELDS = ("profile", "size")
+FIELDS = ("profile", "size", "checkpoint")
 _BYTES_LIMIT = 1024  # a profile id and a size id have 32 letters each
 _FORM_TOKEN = "_xsrf"  # noqa: S105 - the name of a form field; JupyterHub has checked its value
 _HINT = "Choose a profile and a size on the start page."
@@ -18,14 +19,19 @@ _HINT = "Choose a profile and a size on the start page."
 
 @dataclass(frozen=True)
 class Choices:
-    """A profile and one of its sizes, both on the menu and offered to the person."""
+    """A profile and one of its sizes, both on the menu and offered to the person.
+
+    `checkpoint` is one of theirs to continue from; None: a fresh start from the profile's image.
+    """
 
     profile: Profile
     size: Size
+    checkpoint: Checkpoint | None = None
 
     def options(self) -> dict[str, str]:
         """The choices as JupyterHub stores them."""
-        return {"profile": self.profile.id, "size": self.size.id}
+        options = {"profile": self.profile.id, "size": self.size.id}
+        return {**options, "checkpoint": self.checkpoint.id} if self.checkpoint else options
 
 
 def read_form(form: Mapping[str, list[Any]]) -> dict[str, Any]:
@@ -40,8 +46,12 @@ def read_form(form: Mapping[str, list[Any]]) -> dict[str, Any]:
     return options
 
 
-def read_choices(options: object, offered: Offered, *, contact: str = "") -> Choices:
+def read_choices(
+    options: object, offered: Offered, *, contact: str = "", saved: Sequence[Checkpoint] = ()
+) -> Choices:
     """The choices in `options`; `contact` is whom to ask for what is refused, if known.
+
+    `saved` are the person's checkpoints.
 
     Raises `Refused` for anything that is not on the menu, `NotAllowed` for what is on it but not
     for this person. What is left out is the profile that their group preselects, else the first
@@ -53,7 +63,8 @@ def read_choices(options: object, offered: Offered, *, contact: str = "") -> Cho
     for each in (profile, size):
         if each.refusal:
             raise NotAllowed(each.refusal, hint=f"Ask {contact or 'your administrator'}.")
-    return Choices(profile.profile, size.size)
+    checkpoint = _checkpoint(words.get("checkpoint", ""), profile.profile, saved)
+    return Choices(profile.profile, size.size, checkpoint)
 
 
 def read_words(options: object) -> dict[str, str]:
@@ -111,6 +122,25 @@ def _size(size_id: str, profile: OfferedProfile) -> OfferedSize:
         raise Refused(
             f"The profile {profile.profile.title!r} has no size {_shown(size_id)}.",
             hint=f"Choose one of: {known}.",
+        )
+    return found
+
+
+def _checkpoint(
+    checkpoint_id: str, profile: Profile, saved: Sequence[Checkpoint]
+) -> Checkpoint | None:
+    if not checkpoint_id:
+        return None
+    found = next((each for each in saved if each.id == checkpoint_id), None)
+    if found is None:
+        raise Refused(
+            "You have no such checkpoint, or not any more.",
+            hint="Choose another one on the start page, or a fresh start.",
+        )
+    if found.base_image != profile.image:
+        raise Refused(
+            f"The checkpoint {found.name!r} was saved in another image than {profile.title} runs.",
+            hint="Choose the profile in which it was saved, or a fresh start.",
         )
     return found
 

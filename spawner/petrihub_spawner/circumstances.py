@@ -1,14 +1,19 @@
 """What counts at the moment of a start, read in one look: person, menu, images, maintenance."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from petrihub_core import settings
+from petrihub_core.checkpoint_access import usable
+from petrihub_core.checkpoint_records import Checkpoint
 from petrihub_core.errors import NotAllowed
-from petrihub_core.images import allowed_images
+from petrihub_core.image_server import ImageServer, find_image_server
+from petrihub_core.images import allowed_images, started_as
 from petrihub_core.menu import Offered, offered_to
 from petrihub_core.people import by_username
-from petrihub_core.records import Person, WorkspaceImage
+from petrihub_core.places import Place, places_of
+from petrihub_core.records import Document, Person, WorkspaceImage
 from petrihub_core.settings.pages import LimitsSettings, MaintenanceSettings, SiteSettings
 from petrihub_spawner.foundation import Foundation, foundation
 from petrihub_spawner.turns import usual_room
@@ -18,7 +23,10 @@ from petrihub_spawner.turns import usual_room
 class Circumstances:
     """What one person may start now. `contact` is whom to ask; empty: nobody is named.
 
-    `starts_at_once` is how many starts, of everybody, may run at the same time.
+    `starts_at_once` is how many starts, of everybody, may run at the same time. `saved` are the
+    checkpoints that they may continue from, `sharers` who shares those of others, by their id;
+    `places` where they keep files. `started_as` says how containers of the images below
+    checkpoints are started, by digest.
     """
 
     person: Person
@@ -27,6 +35,11 @@ class Circumstances:
     maintenance: MaintenanceSettings
     contact: str
     starts_at_once: int
+    saved: tuple[Checkpoint, ...] = ()
+    sharers: Mapping[str, str] = field(default_factory=dict)
+    image_server: ImageServer | None = None
+    places: tuple[Place, ...] = ()
+    started_as: Mapping[str, Document] = field(default_factory=dict)
 
 
 def unknown_person(username: str) -> NotAllowed:
@@ -40,17 +53,24 @@ def unknown_person(username: str) -> NotAllowed:
 async def circumstances_of(foundation: Foundation, username: str) -> Circumstances:
     """The circumstances of this person; raises `NotAllowed` if we do not know them."""
     deployment = foundation.deployment
+    server = find_image_server(deployment)
     async with foundation.database.reading() as session:
         person = await by_username(session, username)
         if person is None:
             raise unknown_person(username)
         limits = await settings.read(session, LimitsSettings)
+        saved, sharers = await usable(session, person.id) if server else ((), {})
         return Circumstances(
             person=person,
             offered=await offered_to(session, deployment, person.id),
             images={} if deployment.backend == "local" else await allowed_images(session),
             maintenance=await settings.read(session, MaintenanceSettings),
             contact=(await settings.read(session, SiteSettings)).contact,
+            saved=saved,
+            sharers=sharers,
+            image_server=server,
+            places=await places_of(session, person.id),
+            started_as=await started_as(session) if server else {},
             starts_at_once=limits.starts_at_once or usual_room(),
         )
 

@@ -204,6 +204,36 @@ class BackendContract:
         assert await ask(one, "connect", host=one.host, port=one.port) == "reached"
         assert await ask(one, "connect", host=other.host, port=other.port) != "reached"
 
+    async def test_a_helper_may_see_main_and_nothing_else(self, bench: Bench) -> None:
+        """Its processes, and through them its files; nothing of the machine or of another pod."""
+        if "sidecar" not in bench.runner.can:
+            return
+        await started(bench, bench.pod("bob", "study"))
+        pod = bench.pod("ada", "study")
+        helper = replace(
+            pod.main,
+            name="helper",
+            environment={"JUPYTERHUB_SERVICE_URL": "http://127.0.0.1:9999/"},
+            secrets={},
+            mounts=(),
+        )
+        for shares in (True, False):
+            sidecar = replace(helper, shares_processes=shares)
+            address = await started(bench, replace(pod, sidecars=(sidecar,)))
+            await ask(address, "write", name="notes.txt", text="42")
+
+            async def answers(port: int = 9999, address: Address = address) -> bool:
+                found = await ask(address, "connect", host="127.0.0.1", port=port)
+                return bool(found == "reached")
+
+            await until(answers)
+            seen = await ask(address, "relay", port=9999, question="processes")
+            assert len(seen) == (2 if shares else 1)
+            assert all(pod.main.command[0] in " ".join(line) for line in seen)
+            if shares:
+                through = "through?name=notes.txt"
+                assert await ask(address, "relay", port=9999, question=through) == "42"
+
     async def test_the_home_outlives_the_workspace(self, bench: Bench) -> None:
         """A file written before a stop is read after the next start, also from a second one."""
         pod = bench.pod("ada", "study")

@@ -1,16 +1,19 @@
 """What the start page offers: profiles, their sizes, apps and usual start time."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 from petrihub_core.apps import AppDescriptor
+from petrihub_core.checkpoint_records import Checkpoint
+from petrihub_core.checkpoints import rebuilt
 from petrihub_core.deployment import Deployment, Profile
 from petrihub_core.intents import Intents
 from petrihub_core.menu import Offered, OfferedProfile, OfferedSize
 from petrihub_core.records import WorkspaceImage
 from petrihub_core.web import PORTAL_PREFIX, size_words
 from petrihub_spawner.choices import first_profile, first_size
+from petrihub_spawner.gated import process_problem, tool_icon
 from petrihub_spawner.planner import (
     forbid,
     image_apps,
@@ -67,6 +70,21 @@ class ProfileOffer:
     estimate_seconds: float | None
     problem: str
     ask: str = ""
+    icon: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointOffer:
+    """A saved environment to continue from; `profiles` are the ids of those that it fits.
+
+    `words` say where and when it was saved, `older` that its base was rebuilt since, or nothing.
+    """
+
+    id: str
+    name: str
+    words: str
+    profiles: tuple[str, ...]
+    older: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +100,8 @@ class Offer:
     limits_enforced: bool
     limits_words: str
     closed: str = ""
+    checkpoints: tuple[CheckpointOffer, ...] = ()
+    checkpoint: str = ""
 
 
 async def make_offer(
@@ -108,6 +128,7 @@ async def make_offer(
                 estimate_seconds=measured[0] if measured else None,
                 problem=problem,
                 ask=ask,
+                icon=tool_icon(each.profile, images),
             )
         )
     picked = offered.profile(chosen.get("profile", ""))
@@ -128,6 +149,41 @@ async def make_offer(
     )
 
 
+def with_checkpoints(
+    offer: Offer,
+    saved: Sequence[Checkpoint],
+    offered: Offered,
+    images: Mapping[str, WorkspaceImage],
+    chosen: str,
+    *,
+    sharers: Mapping[str, str],
+) -> Offer:
+    """The same with the person's checkpoints; `chosen` is the id of the one chosen last.
+
+    `sharers` says of those of others who shares them, by id.
+    """
+    known = tuple(_checkpoint(each, offered, images, sharers.get(each.id, "")) for each in saved)
+    return replace(offer, checkpoints=known, checkpoint=chosen)
+
+
+def _checkpoint(
+    saved: Checkpoint, offered: Offered, images: Mapping[str, WorkspaceImage], sharer: str
+) -> CheckpointOffer:
+    fits = [p.profile.id for p in offered.profiles if p.profile.image == saved.base_image]
+    older = (
+        "Its base image was rebuilt since; it goes on with the one it was saved on. "
+        "The page Checkpoints can move it onto the new one."
+    )
+    where = f"shared by {sharer}" if sharer else saved.workspace
+    return CheckpointOffer(
+        id=saved.id,
+        name=saved.name,
+        words=f"{where}, {saved.created_at:%Y-%m-%d %H:%M} UTC",
+        profiles=tuple(fits),
+        older=older if rebuilt(saved, list(images.values())) else "",
+    )
+
+
 def ask_address(kind: str, subject: str) -> str:
     """The portal's page for asking an administrator for something."""
     return f"{PORTAL_PREFIX}requests/new?{urlencode({'kind': kind, 'subject': subject})}"
@@ -143,8 +199,8 @@ def _problem(
         first = offered.sizes[0]
         return first.refusal, ask_address("size", first.size.id)
     if deployment.backend == "local":
-        return studio_problem(deployment), ""
-    return image_problem(offered.profile.image, images), ""
+        return process_problem(deployment, offered.profile) or studio_problem(deployment), ""
+    return image_problem(offered.profile, images), ""
 
 
 def _apps(
@@ -155,7 +211,7 @@ def _apps(
     catalog: tuple[AppDescriptor, ...],
 ) -> tuple[AppOffer, ...]:
     if deployment.backend == "local":
-        apps = local_apps(catalog, profile, deployment)
+        apps = local_apps(catalog, profile, deployment) if profile.tool is None else ()
     elif profile.image in images:
         apps = image_apps(images[profile.image], profile)
     else:

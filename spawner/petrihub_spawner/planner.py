@@ -3,15 +3,29 @@
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from petrihub_core.apps import AppDescriptor
 from petrihub_core.deployment import Deployment, Profile
 from petrihub_core.errors import Refused, Unavailable
-from petrihub_core.names import external_name, normalise_workspace
-from petrihub_core.records import WorkspaceImage
+from petrihub_core.image_server import ImageServer, checkpoint_reference
+from petrihub_core.names import normalise_workspace
+from petrihub_core.places import HOME_PATH, Place
+from petrihub_core.records import Document, WorkspaceImage
+from petrihub_core.tools import ToolSection
+from petrihub_spawner.carrying import carried, carrier
 from petrihub_spawner.choices import Choices
+from petrihub_spawner.gated import (
+    gate_container,
+    gate_door,
+    refuse_as_process,
+    tool_container,
+    tool_of,
+    tool_problem,
+)
+from petrihub_spawner.panel import panel_environment
+from petrihub_spawner.placing import PLACES_VARIABLE, links_json, placed
 from petrihub_spawner.pod.checks import check, reserved
 from petrihub_spawner.pod.model import (
     Container,
@@ -19,12 +33,12 @@ from petrihub_spawner.pod.model import (
     Mount,
     PodRef,
     Resources,
-    Volume,
     WorkspacePod,
 )
+from petrihub_spawner.saving import as_its_base, checkpointers
 
 CONTAINER_PORT = 8888
-CONTAINER_HOME = "/home/researcher"
+CONTAINER_HOME = HOME_PATH
 APPS_VARIABLE = "PETRIHUB_APPS"
 LAYOUTS_VARIABLE = "JUPYTERLAB_WORKSPACES_DIR"  # where JupyterLab keeps which tabs are open
 WELCOME_VARIABLE = "PETRIHUB_WELCOME"  # folder that a new home gets a copy of
@@ -38,7 +52,9 @@ _SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """Everything that a plan depends on. `hub_environment` is what JupyterHub itself needs,
-    `refused_apps` the apps that are not for this person, each with the rule in words.
+    `refused_apps` the apps that are not for this person, each with the rule in words. `places` are
+    those that the person has beside the home, which everybody has. `started_as` says how containers
+    of the images below checkpoints are started, by digest.
     """
 
     person: str
@@ -53,6 +69,9 @@ class Request:
     ready_path: str
     as_root: bool
     refused_apps: Mapping[str, str] = field(default_factory=dict)
+    image_server: ImageServer | None = None
+    places: tuple[Place, ...] = ()
+    started_as: Mapping[str, Document] = field(default_factory=dict)
 
 
 def workspace_ref(deployment: Deployment, person: str, workspace: str) -> PodRef:
@@ -73,18 +92,33 @@ def plan(request: Request) -> WorkspacePod:
     docker = request.deployment.backend == "docker"
     ref = workspace_ref(request.deployment, request.person, request.workspace)
     home = CONTAINER_HOME if docker else str(request.deployment.homes / request.person)
-    main = _on_docker(request) if docker else _on_this_machine(request, home)
+    door = Door(port=request.port, ready_path=request.ready_path)
+    sidecars: tuple[Container, ...] = ()
+    volumes, mounts = placed(ref, home, request.places if docker else ())
+    tool = tool_of(request.choices.profile, request.images) if docker else None
+    if tool is not None:
+        main, sidecars, door = _gated(request, ref, tool)
+        main = as_its_base(main, request.choices.checkpoint, request.started_as)
+        main = replace(main, mounts=mounts)
+        sidecars += checkpointers(request.image_server, request.images)
+    elif docker:
+        sidecars = checkpointers(request.image_server, request.images)
+        main = _on_docker(request, mounts)
+        main = as_its_base(main, request.choices.checkpoint, request.started_as)
+    else:
+        main = _on_this_machine(request, home)
+    if docker:
+        volumes = carried(volumes, main.mounts, request.deployment.storage)
     return check(
         WorkspacePod(
             ref=ref,
             intent="",
             main=main,
-            door=Door(port=request.port, ready_path=request.ready_path),
+            door=door,
+            sidecars=(*sidecars, *carrier(volumes, main.mounts, request.images)),
             start_timeout=request.deployment.workspaces.start_timeout,
             stop_grace=request.deployment.workspaces.stop_grace,
-            volumes=(
-                Volume(name="home", external=external_name("home", ref.deployment, ref.person)),
-            ),
+            volumes=volumes,
         )
     )
 
@@ -96,9 +130,11 @@ def studio_problem(deployment: Deployment) -> str:
     return "The software of the workspaces is not installed yet."
 
 
-def image_problem(name: str, images: Mapping[str, WorkspaceImage]) -> str:
-    """Why this image cannot be started; empty if it can."""
-    return "" if name in images else f"The image {name} is not built yet."
+def image_problem(profile: Profile, images: Mapping[str, WorkspaceImage]) -> str:
+    """Why this profile's image cannot be started; empty if it can."""
+    if profile.image not in images:
+        return f"The image {profile.image} is not built yet."
+    return tool_problem(profile, images)
 
 
 def local_apps(
@@ -150,7 +186,34 @@ def _local_path(deployment: Deployment) -> list[str]:
     return [str(studio), *_SYSTEM_PATH, *map(str, others)]
 
 
+def _gated(
+    request: Request, ref: PodRef, tool: ToolSection
+) -> tuple[Container, tuple[Container, ...], Door]:
+    """The tool, its gate, and the door that the gate keeps."""
+    profile, environment = request.choices.profile, request.hub_environment
+    _require_image(request)
+    base_url = environment.get("JUPYTERHUB_SERVICE_PREFIX", "/")
+    image = _image_to_run(request, request.images[profile.image])
+    gate = gate_container(
+        tool, profile.title, request.images, _open(environment), _secret(environment)
+    )
+    return (
+        tool_container(tool, image, base_url, ref, _resources(request)),
+        (gate,),
+        gate_door(request.port, base_url, environment.get("JUPYTERHUB_API_TOKEN", "")),
+    )
+
+
+def _require_image(request: Request) -> None:
+    problem = image_problem(request.choices.profile, request.images)
+    if problem:
+        raise Unavailable(
+            problem, hint="Ask the administrator to run `petrihub images build`, or choose another."
+        )
+
+
 def _on_this_machine(request: Request, home: str) -> Container:
+    refuse_as_process(request.deployment, request.choices.profile)
     problem = studio_problem(request.deployment)
     if problem:
         raise Unavailable(problem, hint="Ask the administrator to run scripts/up again.")
@@ -182,29 +245,41 @@ def _on_this_machine(request: Request, home: str) -> Container:
     )
 
 
-def _on_docker(request: Request) -> Container:
-    name = request.choices.profile.image
-    problem = image_problem(name, request.images)
-    if problem:
-        raise Unavailable(
-            problem, hint="Ask the administrator to run `petrihub images build`, or choose another."
-        )
-    image = request.images[name]
+def _on_docker(request: Request, mounts: tuple[Mount, ...]) -> Container:
+    _require_image(request)
+    image = request.images[request.choices.profile.image]
     apps = forbid(image_apps(image, request.choices.profile), request.refused_apps)
     return Container(
         name="main",
-        image=image.digest,
+        image=_image_to_run(request, image),
         command=(_PROGRAM,),
         environment={
             **_open(request.hub_environment),
             "JUPYTERHUB_ROOT_DIR": CONTAINER_HOME,
             LAYOUTS_VARIABLE: _layouts(CONTAINER_HOME, request),
             APPS_VARIABLE: _apps_json(apps),
+            PLACES_VARIABLE: links_json(request.places),
+            **panel_environment(request.image_server, request.images),
         },
         secrets=_secret(request.hub_environment),
-        mounts=(Mount(volume="home", path=CONTAINER_HOME),),
+        mounts=mounts,
         resources=_resources(request),
         working_dir=CONTAINER_HOME,
+    )
+
+
+def _image_to_run(request: Request, image: WorkspaceImage) -> str:
+    """The profile's image by digest, or the checkpoint on it that was chosen."""
+    saved = request.choices.checkpoint
+    if saved is None:
+        return image.digest
+    if request.image_server is None:
+        raise Unavailable(
+            "The image server does not run, so nothing can be continued from a checkpoint.",
+            hint="Choose a fresh start, or tell the administrator.",
+        )
+    return checkpoint_reference(
+        request.image_server, saved.owner, saved.workspace, saved.manifest_digest
     )
 
 

@@ -11,6 +11,7 @@ from petrihub_spawner.stages import Stage, StartFailed
 Event = dict[str, Any]
 
 _PERCENT = {Stage.QUEUED: 5, Stage.PREPARING: 15, Stage.STARTING: 40, Stage.READY: 95}
+_FETCH_PERCENT = 20  # of a start's way, from its preparing on
 _STAGE_WORDS = {
     Stage.QUEUED: "queueing",
     Stage.PREPARING: "preparing",
@@ -21,9 +22,10 @@ _STAGE_WORDS = {
 _STEPS = {
     "plan": (Stage.PREPARING, "Preparing the workspace"),
     "process": (Stage.PREPARING, "Opening the home folder"),
+    "pull": (Stage.PREPARING, "Fetching the checkpoint from the image server"),
     "objects": (Stage.PREPARING, "Making the workspace's network and container"),
     "launch": (Stage.STARTING, "Starting the container"),
-    "ready": (Stage.STARTING, "Starting JupyterLab"),
+    "ready": (Stage.STARTING, "Starting the tools"),
 }
 
 
@@ -61,6 +63,15 @@ class Progress:
         if name in _STEPS:
             stage, words = _STEPS[name]
             self._say(stage, words + (self._usually() if name == "ready" else ""))
+
+    def moved(self, words: str, done: int, total: int) -> None:
+        """What comes has come so far: `done` of `total` bytes."""
+        share = done / total if total else 1.0
+        at = round(_PERCENT[Stage.PREPARING] + share * _FETCH_PERCENT)
+        event: Event = {"progress": at, "message": words, "stage": str(Stage.PREPARING)}
+        if self._events and "total_bytes" in self._events[-1][1]:
+            self._events.pop()
+        self._add({**event, "bytes": done, "total_bytes": total})
 
     def ready(self) -> None:
         """The workspace answers."""

@@ -19,13 +19,16 @@ from petrihub_core.intents import START
 from petrihub_core.logs import get_logger
 from petrihub_core.records import IntentRow, Person, now
 from petrihub_spawner.backends.runners import make_runner
+from petrihub_spawner.counting import count_forever
 from petrihub_spawner.effects import start_failed
 from petrihub_spawner.foundation import Foundation, lay
 from petrihub_spawner.hub_servers import HubServers, Server
+from petrihub_spawner.kept import Kept
 from petrihub_spawner.pod.model import PodRef
 from petrihub_spawner.restarts import Restarts
 from petrihub_spawner.runner import Found, Runner, Silent
 from petrihub_spawner.waits import Waits
+from petrihub_spawner.withdrawn import Withdrawals, watch
 from petrihub_spawner.workspace_log import bound_all
 
 EVERY = 60  # seconds between two rounds when nothing is pending
@@ -69,8 +72,9 @@ class Reconciler:
         self._foundation = foundation
         self._runner = runner
         self._hub = hub
-        self._restarts = Restarts(foundation.intents, hub)
+        self._restarts = Restarts(foundation.intents, foundation.database, hub)
         self._waits = Waits(foundation.intents, hub)
+        self._kept = Kept(foundation, runner)
         self._began = now()
 
     async def once(self) -> Round:
@@ -87,13 +91,14 @@ class Reconciler:
         for row in scene.intents:
             if row.workspace not in busy:
                 await self._settle_or_say_why(row, scene, done)
+        await self._kept.go_on(busy | scene.hub.keys())
         settled = busy | {*done.waiting, *done.failed, *done.finished}
         for key, objects in scene.outside.items():
             if key not in settled and key not in scene.hub:
                 await self._remove_orphans(key, objects, done)
-        await self._restarts.go_on(scene.hub)
+        await self._restarts.go_on(scene.hub, await self._kept.keys())
         await self._waits.go_on(scene.waits, scene.hub)
-        done.waiting.extend([*self._restarts.waiting, *self._waits.waiting])
+        done.waiting.extend([*self._restarts.waiting, *self._waits.waiting, *self._kept.waiting])
         await beat(self._foundation.database, RECONCILER)
         return done
 
@@ -184,7 +189,8 @@ class Reconciler:
 
     async def _remove_all(self, row: IntentRow, scene: _Scene) -> None:
         if row.workspace in scene.outside:
-            await self._runner.stop(
+            end = self._runner.keep if await self._kept.ask(row.workspace) else self._runner.stop
+            await end(
                 _ref(self._foundation.deployment, row.workspace),
                 grace=self._foundation.deployment.workspaces.stop_grace,
                 journal=Silent(),
@@ -196,6 +202,8 @@ class Reconciler:
         now_open = {row.workspace for row in await self._foundation.intents.open_intents()}
         if key in now_open:
             done.waiting.append(key)
+            return
+        if await self._kept.ask(key):
             return
         grace = self._foundation.deployment.workspaces.stop_grace
         try:
@@ -224,7 +232,12 @@ async def run_forever(deployment: Deployment) -> None:
     silent_since = None
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
-    logs = asyncio.create_task(keep_logs_bounded(deployment.logs))
+    beside = [
+        asyncio.create_task(keep_logs_bounded(deployment.logs)),
+        asyncio.create_task(count_forever(foundation)),
+    ]
+    if deployment.backend != "local":  # there, nobody has a place that could be taken back
+        beside.append(asyncio.create_task(watch(Withdrawals(foundation, hub))))
     for number in (signal.SIGINT, signal.SIGTERM):
         # set here, since a hub that was started in the background passes on an ignored Ctrl-C
         loop.add_signal_handler(number, task.cancel if task else loop.stop)
@@ -241,7 +254,9 @@ async def run_forever(deployment: Deployment) -> None:
     except asyncio.CancelledError:
         log.info("asked to end")
     finally:
-        logs.cancel()
+        for each in beside:
+            each.cancel()
+        await asyncio.wait(beside)  # each first takes away what it has on the engine
         await hub.close()
         await foundation.database.close()
 

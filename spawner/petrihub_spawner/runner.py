@@ -1,11 +1,13 @@
 """What a backend must be able to do; spawners, reconciler and the contract know only this."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from petrihub_spawner.pod.model import PodRef, WorkspacePod
+from petrihub_spawner.pod.model import Container, PodRef, WorkspacePod
+
+Helper = Callable[[], Awaitable[Container | None]]  # makes a helper; None: none is needed now
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,12 @@ class Journal(Protocol):
     async def step(self, name: str, **external: str | int) -> None:
         """Note that the step called `name` comes next; outside names that are known by now."""
 
+    async def moved(self, words: str, done: int, total: int) -> None:
+        """Something large has come so far: `done` of `total` bytes, and `words` for the person.
+
+        While it moves, the start is not late.
+        """
+
 
 class Runner(Protocol):
     """Runs pods of one deployment. All methods may be called again at any time."""
@@ -73,6 +81,15 @@ class Runner(Protocol):
 
     async def stop(self, ref: PodRef, *, grace: int, journal: Journal) -> None:
         """End the workspace within about `grace` seconds and remove all of it but its volumes."""
+
+    async def keep(self, ref: PodRef, *, grace: int, journal: Journal) -> None:
+        """End the workspace's programs as `stop` does, and keep all that they have changed."""
+
+    async def wake(self, ref: PodRef, order: str, helper: Helper, image: str) -> None:
+        """Let a helper read what is kept, for this order; nothing else of the workspace runs.
+
+        `image` is that of the helpers. Raises `NotFound` if it is not there any more.
+        """
 
     async def look(self, ref: PodRef) -> Look:
         """What there is of the workspace now."""
@@ -92,3 +109,6 @@ class Silent:
 
     async def step(self, name: str, **external: str | int) -> None:
         """Note nothing."""
+
+    async def moved(self, words: str, done: int, total: int) -> None:
+        """Tell nobody."""

@@ -23,6 +23,7 @@ class StartFailed(Unavailable):
         self.log = log
 
 
+LONGEST_FETCH = 12 * 3600  # seconds that an image may take to come, also when it moves
 TRY_AGAIN = "Try again; if it happens again, tell the administrator."
 FREE_SPACE = "Ask the administrator to free some space, then try again."
 DISK_FULL = "The disk is full."

@@ -1,6 +1,6 @@
 """A hub of its own process, people to sign in, and browsers without a screen.
 
-hub           a running hub on SQLite (session); `tables` are its tables
+hub           a running hub on SQLite (this folder); `tables` are its tables
 fresh_hub     a hub of this test alone, that nobody has signed in to yet
 story_hub     the same, once on SQLite and once on PostgreSQL
 add_person    makes people in a database; `researcher` and `admin` are such people in `tables`
@@ -12,7 +12,6 @@ import itertools
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import uuid
@@ -33,7 +32,7 @@ from petrihub_core.people import LOCAL_ISSUER, by_username
 from petrihub_core.records import Account, Person, RoleGrant, new_id
 from petrihub_core.roles import SUPER_ADMIN, Actor, permissions_of
 
-from tests.platform import wait_until_up
+from tests.platform import ports_in_a_row, wait_until_up
 
 HERE = Path(__file__).parent
 PASSWORD = "correct zebra paper clip"
@@ -143,21 +142,10 @@ class Hub:
         return {key: value["ready"] for key, value in answer.json()["servers"].items()}
 
 
-def _two_ports() -> int:
-    while True:
-        with socket.create_server(("127.0.0.1", 0)) as first:
-            port: int = first.getsockname()[1]
-            try:
-                socket.create_server(("127.0.0.1", port + 1)).close()
-            except OSError:
-                continue
-            return port
-
-
 @contextmanager
 def running_hub(folder: Path, database_url: str = "", **environment: str) -> Iterator[Hub]:
     """A hub in its own process; it must end by itself when it is asked to."""
-    port = _two_ports()
+    port = ports_in_a_row(2)
     (folder / "port").write_text(str(port))
     database = f'[database]\nurl = "{database_url}"\n' if database_url else ""
     (folder / "petrihub.toml").write_text(f"[address]\nport = {port}\n{database}")
@@ -188,7 +176,7 @@ def running_hub(folder: Path, database_url: str = "", **environment: str) -> Ite
         process.wait(timeout=60)  # a thread of ours that does not end would hang the hub for ever
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     with running_hub(tmp_path_factory.mktemp("hub")) as running:
         yield running
@@ -208,7 +196,7 @@ def story_hub(tmp_path: Path, database_url: str) -> Iterator[Hub]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def password_hash() -> str:
     """The hash of `PASSWORD`, made once: each costs a tenth of a second of both cores."""
     return PasswordHasher().hash(PASSWORD)

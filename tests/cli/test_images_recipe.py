@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from petrihub_cli.images.recipe import Source, compose, find_source, read_recipes
+from petrihub_cli.images.recipe import TOOL, WORKSPACE, Source, compose, find_source, read_recipes
 from petrihub_core.apps import parse_apps
 from petrihub_core.errors import Refused
 
@@ -47,16 +47,22 @@ def test_an_image_that_names_an_unknown_app_is_refused(source: Source) -> None:
         read_recipes(source)
 
 
+TOOLS = {"cellxgene", "shiny"}  # they stand on all of bio
+STUDIOS = {"base", "bio"} | TOOLS
+
+
 @pytest.mark.parametrize(
     ("changed", "stale"),
     [
-        ("images/base/studio.txt", {"base", "bio"}),
-        ("images/base/rootfs/usr/local/bin/petrihub-workspace", {"base", "bio"}),
-        ("images/shared/install-packages", {"base", "bio"}),
-        ("extensions/petrihub_extensions/__init__.py", {"base", "bio"}),
-        ("images/bio/analysis.txt", {"bio"}),
-        ("catalog/apps/40-igv.json", {"bio"}),
-        ("catalog/notebooks/Start here.md", {"bio"}),
+        ("images/base/studio.txt", STUDIOS),
+        ("images/base/rootfs/usr/local/bin/petrihub-workspace", STUDIOS),
+        ("images/shared/install-packages", STUDIOS | {"sidecars"}),
+        ("extensions/petrihub_extensions/__init__.py", STUDIOS),
+        ("images/bio/analysis.txt", {"bio"} | TOOLS),
+        ("catalog/apps/40-igv.json", {"bio"} | TOOLS),
+        ("catalog/notebooks/Start here.md", {"bio"} | TOOLS),
+        ("images/shiny/Dockerfile", {"shiny"}),
+        ("images/sidecars/petrihub_sidecars/gate/door.py", {"sidecars"}),
         ("catalog/make_examples.py", set()),
         ("extensions/petrihub_extensions/labextension/built.js", set()),
         ("extensions/node_modules/left/pad.js", set()),
@@ -105,9 +111,19 @@ def test_the_context_holds_what_the_dockerfile_takes(tmp_path: Path) -> None:
             for word in line.replace(",", " ").split()
             if word.startswith("source=") and "from=" not in line
         }
-        assert taken >= {"shared", "wheels"}
         assert not [path for path in taken if not (context / path).exists()]
-        assert (context / "welcome" / "Start here.md").is_file()
+        if recipe.settings.kind == WORKSPACE:
+            assert taken >= {"shared", "wheels"}
+            assert (context / "welcome" / "Start here.md").is_file()
+
+
+def test_a_tool_says_in_its_labels_how_it_is_reached_and_stands_on_its_parent() -> None:
+    tools = [each for each in read_recipes(SOURCE) if each.settings.kind == TOOL]
+    assert {each.name for each in tools} == TOOLS
+    for recipe in tools:
+        dockerfile = (recipe.folder / "Dockerfile").read_text()
+        assert "org.petrihub.tool.port=" in dockerfile
+        assert f"ARG FOUNDATION=petrihub/{recipe.settings.parent}\n" in dockerfile
 
 
 def test_no_file_of_ours_names_a_registry_or_this_machine() -> None:

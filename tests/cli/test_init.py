@@ -20,6 +20,9 @@ SECRETS = {
     "postgres_password",
     "proxy_token",
     "reconciler_token",
+    "registry_certificate.pem",
+    "registry_key.pem",
+    "registry_secret",
     "settings_keys",
 }
 

@@ -11,7 +11,9 @@ import httpx
 import psutil
 import pytest
 
-from tests.platform import Up, free_port, petrihub, start_up
+from petrihub_core.ports import free_port
+
+from tests.platform import Up, petrihub, start_up
 
 pytestmark = pytest.mark.timeout(1800)
 

@@ -53,7 +53,9 @@ def test_a_good_file_is_read_and_its_state_stands_beside_it(tmp_path: Path) -> N
 def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
     deployment = read_deployment(write(tmp_path, ""))
     assert deployment.backend == "local"
-    assert [profile.id for profile in deployment.profiles] == ["bio-studio", "notebooks"]
+    assert [profile.id for profile in deployment.profiles] == [
+        *("bio-studio", "notebooks", "cellxgene", "shiny-explorer")
+    ]
 
 
 def test_the_id_of_a_deployment_stays(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ async def test_a_second_hub_waits_and_is_refused_in_words(start: Start, tables: 
     first = start()
     number = number_of(first)
     second = start(patience=1)
-    assert second.wait(20) == 1
+    assert second.wait(60) == 1
     assert second.stderr
     assert "Another hub of this PetriHub is at work" in second.stderr.read()
     await at_least(tables, number, await writes(tables, number) + 3)
@@ -103,7 +103,7 @@ async def test_after_a_killed_hub_the_next_one_is_at_work_at_once(
     first.wait()
     begun = time.monotonic()
     assert number_of(start()) == earlier + 1
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 15  # it is given up after 20
 
 
 async def test_a_hub_that_wakes_up_after_the_takeover_writes_nothing_more(
@@ -143,4 +143,4 @@ async def test_the_hub_keeps_its_lease_when_the_server_drops_all_connections(
     await asyncio.sleep(7)  # the lease's own connection is used every five seconds
     assert hub.poll() is None
     second = start(patience=1)
-    assert second.wait(20) == 1
+    assert second.wait(60) == 1

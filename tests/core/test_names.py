@@ -37,6 +37,7 @@ def test_different_parts_give_different_names(one: list[str], other: list[str]) 
     ],
 )
 def test_lookalikes_stay_apart(one: tuple[str, ...], other: tuple[str, ...]) -> None:
+    """A49: containers, volumes, networks and their DNS names come from here."""
     assert external_name("ws", *one) != external_name("ws", *other)
 
 

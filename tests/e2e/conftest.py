@@ -3,16 +3,19 @@
 import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 
 import docker
 import pytest
 from playwright.sync_api import Browser, expect
 
 from petrihub_cli.engine import find_engine
+from petrihub_core.ports import free_port
 from petrihub_spawner.pod.model import DEPLOYMENT_LABEL
 
 from tests.e2e.studio import HOME, Studio, choose_password
-from tests.platform import free_port, start_up
+from tests.platform import start_up
 
 
 def backends() -> list[object]:
@@ -23,16 +26,24 @@ def backends() -> list[object]:
 def studio(
     request: pytest.FixtureRequest, browser: Browser, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Studio]:
-    run = start_up(tmp_path_factory.mktemp("studio") / "state", request.param, free_port())
+    state = tmp_path_factory.mktemp("studio") / "state"
+    with signed_up(browser, state, request.param, free_port()) as made:
+        yield made
+
+
+@contextmanager
+def signed_up(browser: Browser, state: Path, backend: str, port: int) -> Iterator[Studio]:
+    """A PetriHub with this state folder; its first admin is signed up as marie."""
+    run = start_up(state, backend, port)
     context = browser.new_context(viewport={"width": 1360, "height": 850})
     page = context.new_page()
     page.goto(run.first_admin)
     choose_password(page, "marie")
     expect(page).to_have_url(run.url + HOME)
-    yield Studio(request.param, run, browser, context)
+    yield Studio(backend, run, browser, context)
     context.close()
     assert run.interrupt() == 0
-    if request.param == "docker":
+    if backend == "docker":
         forget((run.state / "deployment-id").read_text().strip())
 
 

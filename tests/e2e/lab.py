@@ -26,6 +26,9 @@ def press_start(page: Page) -> None:
 
 def run_all(page: Page, lab_url: str, path: str) -> None:
     """Open a notebook and run it to its last cell; fails on the first error shown."""
+    slow = page.get_by_role("dialog").filter(has_text="is taking some time to load")
+    wait = slow.get_by_role("button", name="Continue waiting")
+    page.add_locator_handler(slow, lambda _: wait.click())  # what a person on a busy machine does
     page.goto(f"{lab_url}/tree/{quote(path)}")
     notebook = page.locator(".jp-NotebookPanel")
     expect(notebook).to_be_visible(timeout=60_000)

@@ -119,13 +119,7 @@ def wait_until_open(studio: Studio, page: Page, title: str, name: str) -> None:
     for _ in range(240):
         app = states(studio, page)[title]
         instances: list[dict[str, str]] = app["instances"]  # type: ignore[assignment]
-        if title == "IGV":  # shows many files in one window: what it loaded stands in its log
-            log = page.request.get(f"{base(studio)}/petrihub/api/apps/igv/log").text()
-            opened = name in log and app["state"] == "ready"
-        else:
-            opened = any(
-                (i["path"] or "").endswith(name) and i["state"] == "ready" for i in instances
-            )
+        opened = any((i["path"] or "").endswith(name) and i["state"] == "ready" for i in instances)
         if opened:
             return
         assert app["state"] != "failed", app["reason"]

@@ -198,12 +198,12 @@ def small_apps(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("workspace")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared_server(shared_folder: Path) -> Iterator[Running]:
     home = shared_folder / "home"
     (home / "data").mkdir(parents=True)
@@ -226,11 +226,11 @@ async def workspace(shared_server: Running) -> AsyncIterator[Workspace]:
             await workspace.stop(id_)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def serve_in() -> Callable[..., Any]:
     return serve
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def client_of() -> Callable[[Running], Workspace]:
     return Workspace

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,11 +23,14 @@ pytestmark = pytest.mark.skipif(
 
 
 def desktop_apps(folder: Path) -> list[dict[str, Any]]:
-    batch = [sys.executable, str(APPS / "batch.py"), "{port}", str(folder / "told"), "{file}"]
+    batch = {
+        "command": [str(APPS / "batch.py"), "--port", "{port}", "{file}"],
+        "environment": {"TOLD": str(folder / "told")},
+    }
     window = {"kind": "desktop", "timeout": 30}
     return [
         {"id": "desktop", "title": "Desktop", "kind": "desktop", "command": ["openbox"]},
-        {"id": "igv", "title": "IGV", "command": batch, "file_types": [".bam"], **window},
+        {"id": "igv", "title": "IGV", "file_types": [".bam"], **batch, **window},
         {"id": "term", "title": "Term", "command": ["xterm", "-e", "cat"], **window},
         {"id": "broken", "title": "Broken", "command": ["xterm", "-no-such-option"], **window},
         {"id": "gone", "title": "Gone", "command": ["gone"], "requires": ["gone"], **window},
@@ -98,9 +100,10 @@ async def test_igv_gets_the_next_file_into_its_open_window(desk: Any, folder: Pa
     home = folder / "home"
     first = await desk.opened("igv", "reads.bam")
     assert first["state"] == "ready", first["reason"]
-    assert (await desk.open("igv", "more reads.bam")).status_code == 202
+    second = await desk.open("igv", "more reads.bam")
+    assert (second.status_code, second.json()["path"]) == (202, "more reads.bam")
     told = (folder / "told").read_text().splitlines()
-    assert told == [f"started ['{home}/reads.bam']", f'load "{home}/more reads.bam"']
+    assert told == [f"started ['{home}/reads.bam']", "tofront", f'load "{home}/more reads.bam"']
     refused = await desk.open("igv", "bad.bam")
     assert refused.status_code == 409
     assert refused.json()["message"] == "IGV could not load bad.bam: ERROR unknown genome"

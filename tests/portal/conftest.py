@@ -1,12 +1,12 @@
 """A whole PetriHub on the local backend, people in it, and their sessions.
 
-site         a running platform and its tables (session)
-postgres_site  another one, on PostgreSQL (session)
+site         a running platform and its tables (this folder)
+postgres_site  another one, on PostgreSQL (this folder)
 add_person   makes people who can sign in; gives their `Guest`
 guest        a fresh researcher; `boss` is a fresh super admin
-fronted      a platform of its own behind Caddy (session), with its tables `fronted_tables`
+fronted      a platform of its own behind Caddy (this folder), with its tables `fronted_tables`
 chief        a fresh super admin there, who comes by HTTPS
-origins      a platform behind Caddy with an origin for each person (session)
+origins      a platform behind Caddy with an origin for each person (this folder)
 admin        a super admin for the `browser` (module)
 ada          a fresh researcher for it
 visit        opens a page of the portal in it as somebody
@@ -25,11 +25,12 @@ from playwright.sync_api import Browser, Page
 from petrihub_core.database import Database
 from petrihub_core.deployment import read_deployment
 from petrihub_core.people import LOCAL_ISSUER
+from petrihub_core.ports import free_port
 from petrihub_core.records import Account, Person, RoleGrant, new_id
 from petrihub_core.roles import SUPER_ADMIN
 
 from tests.conftest import postgres_database, skip
-from tests.platform import PASSWORD, free_port, start_up
+from tests.platform import PASSWORD, start_up
 from tests.portal.browsing import enter, listen, newcomer
 from tests.portal.fronted import OWN_DOMAIN, Fronted, HttpsGuest, start_fronted
 from tests.portal.guests import PORTAL, Guest, Site
@@ -38,7 +39,7 @@ from tests.portal.workspaces import WORKSPACE, Hub, Studio, make_guest, text
 PORTAL_CONNECTIONS = 40  # most that the portal's role has at PostgreSQL
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     state = tmp_path_factory.mktemp("portal-site")
     up = start_up(state, "local", free_port())
@@ -48,7 +49,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         up.interrupt()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def postgres_site(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A platform of its own, whose tables are in PostgreSQL."""
     state = tmp_path_factory.mktemp("postgres-site")
@@ -61,7 +62,7 @@ def postgres_site(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 async def make_databases(server: str) -> str:
-    """Two databases and two roles, as images/postgres makes them; the section for petrihub.toml."""
+    """Two databases and two roles, as images/postgres makes them; what petrihub.toml says then."""
     urls = [await postgres_database(server) for _ in range(2)]
     connection = await asyncpg.connect(f"{server.replace('+asyncpg', '')}/postgres")
     await connection.execute("CREATE ROLE hub LOGIN")
@@ -72,16 +73,17 @@ async def make_databases(server: str) -> str:
     await connection.close()
     ours, hubs = (url.replace("petrihub@", "hub@") for url in urls)
     hubs = hubs.replace("+asyncpg", "+psycopg")
-    return f'[database]\nurl = "{ours}"\nhub_url = "{hubs}"\nportal_user = "portal"\n'
+    tables = f'[database]\nurl = "{ours}"\nhub_url = "{hubs}"\nportal_user = "portal"\n'
+    return f"{tables}[workspaces]\nstop_on_exit = true\n"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def password_hash() -> str:
     """Made once: each costs a tenth of a second of both cores."""
     return PasswordHasher().hash(PASSWORD)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def fronted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fronted]:
     """A platform of its own behind Caddy, reached by HTTPS."""
     if shutil.which("caddy") is None:
@@ -93,7 +95,7 @@ def fronted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fronted]:
         assert started.up.interrupt() == 0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def origins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fronted]:
     """A platform behind Caddy where each person has an origin of their own."""
     if shutil.which("caddy") is None:
@@ -163,7 +165,7 @@ async def boss(add_person: AddPerson) -> Guest:
     return await add_person(SUPER_ADMIN)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def studio(site: Site) -> Iterator[Studio]:
     """A running workspace of somebody who has it open."""
     yield from open_studio(site)

@@ -9,8 +9,9 @@ from pathlib import Path
 import httpx
 
 from petrihub_core.deployment import Deployment, read_deployment
+from petrihub_core.ports import free_port
 
-from tests.platform import Up, free_port, start_up
+from tests.platform import Up, start_up
 from tests.portal.guests import Guest, Site
 
 DOMAIN = "localhost"  # a name that every resolver, browser and ACME server finds on this machine

@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy import select
 
 from petrihub_core.database import Database
+from petrihub_core.ports import free_port
 from petrihub_core.records import (
     AcmeChallenge,
     AuditRow,
@@ -31,7 +32,6 @@ from petrihub_portal.certificates import look_at, self_signed
 from petrihub_portal.ordering import renew_if_due
 
 from tests.conftest import skip
-from tests.platform import free_port
 from tests.portal.fronted import DOMAIN, Fronted, HttpsGuest, served
 
 pytestmark = pytest.mark.timeout(120)
@@ -74,7 +74,7 @@ def pebble(folder: Path, http_port: int) -> Iterator[tuple[str, str]]:
         yield url, own.chain
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 @pytest.fixture(scope="module")

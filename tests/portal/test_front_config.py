@@ -17,11 +17,11 @@ from tornado.web import Application, RequestHandler, stream_request_body
 from tornado.websocket import WebSocketHandler, websocket_connect
 
 from petrihub_cli.front import Front, caddy_config
+from petrihub_core.ports import free_port
 from petrihub_core.records import now
 from petrihub_portal.certificates import self_signed
 
 from tests.conftest import skip
-from tests.platform import free_port
 from tests.portal.guests import API, PORTAL
 
 
@@ -178,7 +178,7 @@ async def test_an_upload_passes_through_while_it_is_sent(stand: Stand) -> None:
     async def body() -> AsyncIterator[bytes]:
         for _ in range(400):
             yield b"x" * size
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             # the front keeps nothing back: most of it is there before the end was sent
             while stand.arrived["bytes"] < 300 * size:  # noqa: ASYNC110 - nothing tells us
                 await asyncio.sleep(0.01)

@@ -13,12 +13,11 @@ from pydantic import ValidationError
 from petrihub_core import settings
 from petrihub_core.database import Database
 from petrihub_core.errors import Refused, Unavailable
+from petrihub_core.ports import free_port
 from petrihub_core.records import now
 from petrihub_core.settings.vault import Vault
 from petrihub_portal.certificates import self_signed
 from petrihub_portal.mail import MailSettings, send
-
-from tests.platform import free_port
 
 PASSWORD = "correct horse battery staple"
 

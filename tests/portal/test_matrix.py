@@ -27,14 +27,18 @@ from petrihub_portal.serve import make_portal
 from petrihub_portal.visit import SESSION_COOKIE, gate
 
 from tests.portal.guests import PORTAL, Guest, Site
+from tests.portal.own_tokens import token_of_workspace
+from tests.portal.test_checkpoints import running
 
 ROOT = PORTAL.rstrip("/")
 NO_SCOPE, OWN, ADMIN_A, ADMIN_B = "nothing", "own", "all but health", "health alone"
+EVERYTHING = "everything"
 SCOPES = {
     NO_SCOPE: [],
     OWN: [OWN_SCOPE],
     ADMIN_A: [f"{SCOPE}{each}" for each in Permission if each != Permission.HEALTH_READ],
     ADMIN_B: [f"{SCOPE}{Permission.HEALTH_READ}"],
+    EVERYTHING: [OWN_SCOPE, *(f"{SCOPE}{each}" for each in Permission)],
 }
 
 
@@ -48,10 +52,13 @@ class Visitor:
     cookie: str = ""
     xsrf: str = ""
     tokens: dict[str, str] = field(default_factory=dict)
+    guest: Guest | None = None
 
     def lacks(self, rule: Rule) -> bool:
         if rule.needs is Open.EVERYBODY:
             return False
+        if rule.needs is Open.WORKSPACE:
+            return True  # no person: only a running workspace, for itself
         if not self.signed_in:
             return True
         return rule.needs is not Open.SIGNED_IN and rule.needs not in self.permissions
@@ -101,6 +108,7 @@ async def enter(site: Site, hub: Hub, name: str, roles: tuple[str, ...], hashed:
     visitor = Visitor(
         name, permissions_in(roles), name != "deactivated", cookie.value or "", guest.xsrf
     )
+    visitor.guest = guest
     for kind, scopes in SCOPES.items():
         body = {"scopes": [f"access:services!service={SERVICE}", *scopes]}
         made = await hub.call("POST", "users", guest.name, "tokens", body=body)
@@ -144,6 +152,8 @@ async def house(site: Site, crowd: list[Visitor]) -> AsyncIterator[House]:
 
 def wrong_token(visitor: Visitor, rule: Rule) -> str:
     """The token of this visitor that allows everything but what this route needs."""
+    if rule.needs is Open.WORKSPACE:
+        return visitor.tokens[EVERYTHING]
     if rule.needs is Open.SIGNED_IN or rule.needs is Permission.HEALTH_READ:
         return visitor.tokens[ADMIN_A]
     return visitor.tokens[ADMIN_B]
@@ -177,13 +187,40 @@ async def test_who_lacks_a_permission_gets_in_nowhere(house: House) -> None:
     assert let_in == []
 
 
+async def test_the_token_of_a_workspace_opens_nothing_but_its_own_checkpoints(
+    house: House, site: Site
+) -> None:
+    """As every program in the workspace can read it, however much its owner may do.
+
+    That it is refused after the stop, and for other workspaces: tests/portal/test_checkpoints.py.
+    """
+    boss = house.by_name("super-admin")
+    assert boss.guest is not None
+    tables = site.database()
+    await running(tables, boss.guest)
+    await tables.close()
+    headers = {"Authorization": f"Bearer {await token_of_workspace(site, boss.guest.name)}"}
+    wrong = []
+    own = 0
+    for rule in house.rules:
+        status = await house.ask(rule, headers)
+        if rule.needs is Open.WORKSPACE:
+            own += 1
+            wrong += [] if status in (200, 404, 422) else [f"{rule.path}: {status}"]
+        elif rule.needs is not Open.EVERYBODY:
+            refused = (401, 403) if rule.is_api else (303, 401, 403)
+            wrong += [] if status in refused else [f"{rule.method} {rule.path}: {status}"]
+    assert wrong == []
+    assert own >= 6
+
+
 async def test_who_holds_a_permission_gets_an_answer_and_never_a_crash(house: House) -> None:
     """A16 as well: no answer with credentials may be read by a page of another origin."""
     wrong = []
     boss = house.by_name("super-admin")
     foreign = {"Origin": "https://evil.example", "Cookie": f"{SESSION_COOKIE}={boss.cookie}"}
     for rule in house.rules:
-        if rule.changes:
+        if rule.changes or rule.needs is Open.WORKSPACE:
             continue  # what it does is the business of the area's own tests
         path = ROOT + re.sub(r"\{[^}]+\}", "1", rule.path)
         answer = await house.client.get(path, headers=foreign)

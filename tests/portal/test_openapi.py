@@ -25,6 +25,7 @@ from schemathesis.specs.openapi.checks import (
 from petrihub_cli.state import inner_ports, keys
 from petrihub_core.database import Database, migrate
 from petrihub_core.people import LOCAL_ISSUER
+from petrihub_core.ports import free_port
 from petrihub_core.records import Person, RoleGrant, new_id
 from petrihub_core.roles import SUPER_ADMIN
 from petrihub_portal import openapi, routing
@@ -35,7 +36,6 @@ from petrihub_portal.registration import CLIENT_ID, SERVICE, custom_scopes
 from petrihub_portal.serve import make_portal
 from petrihub_portal.visit import gate
 
-from tests.platform import free_port
 from tests.portal.guests import PORTAL, Site
 
 EXAMPLES = int(os.environ.get("PETRIHUB_FUZZ_EXAMPLES", "6"))  # for each route

@@ -188,7 +188,7 @@ async def test_a_guest_looks_works_and_is_out_at_once(studio: Studio, bob: Guest
     here = studio.owner.api("GET", f"workspaces/{WORKSPACE}/guests").json()
     assert [each["name"] for each in here if each["connections"]] == [bob.name]
     ending = asyncio.create_task(asyncio.to_thread(studio.end, made["id"]))
-    await closed(socket, within=2)
+    await closed(socket, within=8)
     await ending
     assert inside.call("GET", "api/contents").status_code == 403
 

@@ -234,15 +234,16 @@ def test_cookies_that_her_page_leaves_neither_sign_in_nor_lock_out(
 def starts_a_workspace(person: Person) -> None:
     """By the hub's own form, which carries a token against forgery; reloading once may be asked."""
     where = f"{person.studio.site.url}/hub/spawn/{person.name}/more"
+    begun = re.escape(f"{person.studio.site.url}/hub/spawn-pending/{person.name}/more")
+    ready = re.escape(f"{person.origin}/user/{person.name}/more/")
     page = person.page(where)
     for _ in range(2):
         page.get_by_label("Notebooks", exact=True).check()
-        page.get_by_role("button", name="Start").click()
-        if "spawn-pending" in page.url or page.url.startswith(person.origin):
+        with page.expect_response(lambda answer: answer.request.method == "POST") as answered:
+            page.get_by_role("button", name="Start").click()
+        if answered.value.ok or answered.value.status == 302:
             break
         page.goto(where)
-    begun = re.escape(f"{person.studio.site.url}/hub/spawn-pending/{person.name}/more")
-    ready = re.escape(f"{person.origin}/user/{person.name}/more/")
     expect(page).to_have_url(re.compile(f"{begun}|{ready}"))
     page.close()
 

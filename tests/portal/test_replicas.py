@@ -16,10 +16,11 @@ import pytest
 from petrihub_cli.state import inner_ports
 from petrihub_core.database import Database
 from petrihub_core.people import LOCAL_ISSUER
+from petrihub_core.ports import free_port
 from petrihub_core.records import Account, Person, RoleGrant, new_id
 from petrihub_core.roles import SUPER_ADMIN
 
-from tests.platform import PASSWORD, free_port, petrihub, wait_until_up
+from tests.platform import PASSWORD, petrihub, wait_until_up
 from tests.portal.conftest import PORTAL_CONNECTIONS
 from tests.portal.guests import API, PORTAL, Guest, Site
 
@@ -65,7 +66,7 @@ def pair(postgres: str, postgres_site: Site) -> Iterator[Pair]:
         yield Pair(postgres_site, second, postgres.replace("+asyncpg", ""))
     finally:
         replica.terminate()
-        replica.wait(20)
+        replica.wait(60)
 
 
 @pytest.fixture

@@ -127,8 +127,8 @@ def test_a_viewer_sees_an_output_appear_and_cannot_run(stage: Stage) -> None:
     expect(page.locator(".jp-InputPrompt").first).to_have_text("[ ]:")
     expect(page.get_by_role("dialog")).to_have_count(0)
     run_first_cell(stage.page)
-    expect(page.locator(".jp-OutputArea-output").first).to_contain_text("seen 42", timeout=10_000)
-    expect(stage.page.locator(".petrihub-Guests")).to_contain_text(bob.name, timeout=20_000)
+    expect(page.locator(".jp-OutputArea-output").first).to_contain_text("seen 42")
+    expect(stage.page.locator(".petrihub-Guests")).to_contain_text(bob.name)
     shot(page, "viewer")
     shot(stage.page, "owner")
     page.locator(".jp-Cell .cm-content").first.click()
@@ -137,7 +137,7 @@ def test_a_viewer_sees_an_output_appear_and_cannot_run(stage: Stage) -> None:
     assert "broken" not in json.dumps(stage.read("live.ipynb"))
     expect(page.get_by_role("dialog")).to_have_count(0)
     stage.owner.api("DELETE", f"workspaces/{WORKSPACE}/shares/{share}")
-    expect(page.get_by_role("dialog")).to_contain_text("You are out", timeout=15_000)
+    expect(page.get_by_role("dialog")).to_contain_text("You are out")
     shot(page, "viewer-out")
     context.close()
 
@@ -152,11 +152,9 @@ def test_who_works_together_edits_and_the_owner_sees_it(stage: Stage) -> None:
     page.locator(".jp-Cell .cm-content").first.click()
     page.keyboard.press("Control+End")
     page.keyboard.type("  # by eve")
-    expect(stage.page.locator(".jp-Cell .cm-content").first).to_contain_text(
-        "# by eve", timeout=10_000
-    )
+    expect(stage.page.locator(".jp-Cell .cm-content").first).to_contain_text("# by eve")
     run_first_cell(page)
-    expect(stage.page.locator(".jp-InputPrompt").first).to_have_text("[2]:", timeout=20_000)
+    expect(stage.page.locator(".jp-InputPrompt").first).to_have_text("[2]:")
     shot(page, "working-together")
     context.close()
 

@@ -19,13 +19,15 @@ from tornado.netutil import DefaultExecutorResolver, OverrideResolver
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from petrihub_core.deployment import Deployment, read_deployment
+from petrihub_core.ports import free_port
 from petrihub_portal.origins import origin_of
+from petrihub_spawner.pod.model import DEPLOYMENT_LABEL, WORKSPACE_LABEL
 
-from tests.platform import PASSWORD, free_port, petrihub
+from tests.platform import PASSWORD, petrihub, remove_everything
 from tests.portal.fronted import OWN_DOMAIN, ToThisMachine
 
 PORTAL = "/services/portal/"
-PARTS = ("hub", "proxy", "portal-1", "portal-2", "postgres", "caddy")
+PARTS = ("hub", "images", "proxy", "portal-1", "portal-2", "postgres", "caddy")
 _TOKEN = re.compile(r'name="_xsrf" value="([^"]+)"')
 
 
@@ -76,7 +78,7 @@ class Server:
     def build(self) -> None:
         bundle = Path("/etc/ssl/certs/ca-certificates.crt")
         more = ["--ca-bundle", bundle] if bundle.exists() else []
-        images = ("base", "front", "platform", "postgres")
+        images = ("base", "front", "platform", "postgres", "sidecars")
         command = petrihub("images", "build", *images, "--state", self.folder)
         subprocess.run([*command, "--socket", self.socket, *map(str, more)], check=True)
 
@@ -100,33 +102,32 @@ class Server:
         return found
 
     def workspaces(self) -> list[str]:
-        """Ids of the containers of workspaces that run."""
-        mine = {"label": f"org.petrihub.deployment={self.deployment.id}"}
-        return sorted(each["Id"] for each in self.engine.containers(filters=mine))
+        """Ids of the main containers of workspaces that run; helpers are in their network."""
+        # not those that only count what is in a home: they come and go by themselves
+        mine = {"label": [f"{DEPLOYMENT_LABEL}={self.deployment.id}", WORKSPACE_LABEL]}
+        return sorted(
+            each["Id"]
+            for each in self.engine.containers(filters=mine)
+            if not each["HostConfig"]["NetworkMode"].startswith("container:")
+        )
 
     def kill(self, part: str) -> None:
         """End the part's first process as a crash does, so that the engine starts it again."""
         os.kill(self.container(part)["State"]["Pid"], signal.SIGKILL)
 
-    def restarted(self, part: str, before: str) -> bool:
-        """Whether the part runs again, since another moment than `before`, and says it is well."""
+    def is_well(self, part: str) -> bool:
+        """Whether the part runs and says that it is well."""
         state = self.container(part)["State"]
-        return (
-            state["Running"]
-            and state["StartedAt"] != before
-            and state["Health"]["Status"] == "healthy"
-        )
+        return bool(state["Running"] and state["Health"]["Status"] == "healthy")
+
+    def restarted(self, part: str, before: str) -> bool:
+        """Whether the part runs again, since another moment than `before`, and is well."""
+        return self.container(part)["State"]["StartedAt"] != before and self.is_well(part)
 
     def end(self) -> None:
         """Remove all of it from the engine."""
-        engine, mine = self.engine, {"label": f"org.petrihub.deployment={self.deployment.id}"}
         self.compose("down", "--timeout", "5")
-        for item in engine.containers(all=True, filters=mine):
-            engine.remove_container(item["Id"], force=True, v=True)
-        for item in engine.networks(filters=mine):
-            engine.remove_network(item["Id"])
-        for item in engine.volumes(filters=mine)["Volumes"] or []:
-            engine.remove_volume(item["Name"])
+        remove_everything(self.engine, self.deployment.id)
 
 
 @dataclass
@@ -183,7 +184,20 @@ class Worker:
         form = {"_xsrf": token[1], "profile": "notebooks", "size": "small"}
         answer = self.client.post(where, data=form, headers={"Referer": self.server.url + where})
         assert answer.status_code == 200, answer.text
-        until(self.lab_opens, 90)
+        until(self.lab_opens, 180)
+
+    def api(self, method: str, path: str, body: object = None) -> Any:
+        """A call of the portal's REST API, as its pages make it."""
+        found = re.search(r'data-xsrf="([0-9a-f]+)"', self.client.get(PORTAL).text)
+        assert found
+        answer = self.client.request(
+            method,
+            f"{PORTAL}api/v1/my/{path}",
+            headers={"X-XSRFToken": found[1]},
+            **({} if body is None else {"json": body}),
+        )
+        assert answer.is_success, answer.text
+        return answer.json()
 
     def lab_opens(self) -> bool:
         """Whether JupyterLab's page comes; its sign-in gives the cookies of the workspace."""

@@ -4,16 +4,19 @@ import asyncio
 import json
 import re
 import shutil
+import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from http.client import HTTPConnection
 
 import httpx
 import psutil
 import pytest
 
 from petrihub_cli.engine import ensure_engine
+from petrihub_cli.state import inner_ports
 from petrihub_core.errors import PetriHubError
 
 from tests.conftest import skip
@@ -38,7 +41,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     made.build()
     try:
         made.compose("up", "-d")
-        until(lambda: answers(made), 60)
+        until(lambda: answers(made) and all(map(made.is_well, PARTS)), 60)
         yield made
     finally:
         if made.folder.exists():
@@ -99,8 +102,9 @@ def test_only_the_front_and_the_workspaces_door_to_the_hub_are_on_a_network(
             for each in process.net_connections(kind="inet"):
                 if each.status == psutil.CONN_LISTEN and each.laddr.ip != "127.0.0.1":
                     open_doors[part, each.laddr.ip] = each.laddr.port
-    assert {part for part, _ in open_doors} == {"caddy", "hub"}
-    assert ("hub", str(next(subnet.hosts()))) in open_doors
+    assert {part for part, _ in open_doors} == {"caddy", "hub", "images"}
+    gateway = str(next(subnet.hosts()))
+    assert {("hub", gateway), ("images", gateway)} <= open_doors.keys()
     assert server.container("postgres")["HostConfig"]["NetworkMode"] == "none"
 
 
@@ -117,7 +121,7 @@ def test_every_container_is_held_short(server: Server, part: str) -> None:
     sockets = [m["Source"] for m in found["Mounts"] if m["Source"].endswith(".sock")]
     assert sockets == ([server.socket] if part == "hub" else [])
     top = psutil.Process(found["State"]["Pid"])
-    until(lambda: 0 not in {each.uids().real for each in (top, *top.children(recursive=True))}, 5)
+    until(lambda: 0 not in {each.uids().real for each in (top, *top.children(recursive=True))}, 30)
 
 
 def test_no_secret_is_in_a_container_s_description_or_log(server: Server) -> None:
@@ -151,7 +155,9 @@ def test_each_person_s_origin_has_their_workspaces_and_nothing_else(
     assert at_the_site.status_code == 302
 
 
-@pytest.mark.parametrize("part", ["portal-1", "portal-2", "proxy", "caddy", "postgres", "hub"])
+@pytest.mark.parametrize(
+    "part", ["portal-1", "portal-2", "proxy", "caddy", "postgres", "images", "hub"]
+)
 def test_nothing_is_lost_when_a_container_is_killed(server: Server, ada: Worker, part: str) -> None:
     before = server.workspaces()
     assert len(before) == 1
@@ -166,6 +172,32 @@ def test_nothing_is_lost_when_a_container_is_killed(server: Server, ada: Worker,
     assert server.workspaces() == before
     say(f"{part}: pages after {seconds:.1f} s, healthy after {healthy:.1f} s")
     assert seconds < 30
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as wire:
+        return wire.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_none_ends_a_connection_that_caddy_or_the_proxy_has_kept(server: Server) -> None:
+    """A form that arrives at that moment would be lost; Caddy keeps a connection for 2 minutes."""
+    inner, (_, proxy) = inner_ports(server.deployment), server.deployment.proxy_address
+    doors = [inner["portal"], inner["portal_2"], inner["images_service"], proxy]
+    # the hub, which was killed a moment ago, starts the image service after it says it is well
+    until(lambda: all(map(is_open, doors)), 60)
+    kept = [HTTPConnection("127.0.0.1", port, timeout=10) for port in doors]
+
+    def ask(connection: HTTPConnection) -> int:
+        connection.request("GET", "/", headers={"Host": server.deployment.front.domain})
+        with connection.getresponse() as answer:
+            answer.read()
+            return answer.status
+
+    before = [ask(each) for each in kept]
+    for each in kept:
+        each.auto_open = 0  # whoever is gone when it is asked again is an error
+    time.sleep(7)  # the servers of portal and images, and the proxy, end them after 5 by themselves
+    assert [ask(each) for each in kept] == before
 
 
 async def test_a_kernel_s_websocket_outlives_a_restart_of_the_hub(
@@ -228,6 +260,37 @@ def test_the_portal_sees_the_engine_and_has_no_socket_of_it(server: Server, ada:
     engine = ada.client.get(f"{PORTAL}api/v1/machines").json()["engine"]
     assert engine["problem"] == ""
     assert engine["version"] == server.engine.version()["Version"]
+
+
+def test_what_was_saved_outlives_the_image_server_and_goes_on_in_another_workspace(
+    server: Server, ada: Worker
+) -> None:
+    engine = server.engine
+    main = server.workspaces()[0]
+    write = engine.exec_create(main, ["sh", "-c", "echo ours > /usr/local/share/tool"])
+    engine.exec_start(write["Id"])
+    saved = ada.api("POST", "workspaces/study/checkpoints", {"name": "with our tool"})
+
+    def state() -> str:
+        return str(ada.api("GET", f"checkpoints/{saved['id']}")["state"])
+
+    until(lambda: state() in ("done", "failed"), 300)
+    assert state() == "done", ada.api("GET", f"checkpoints/{saved['id']}")
+    started = server.container("images")["State"]["StartedAt"]
+    server.compose("restart", "images")
+    until(lambda: server.restarted("images", started), 60)
+    ada.api("POST", f"checkpoints/{saved['id']}/start", {"workspace": "again"})
+
+    def states() -> dict[str, str]:
+        return {each["name"]: each["state"] for each in ada.api("GET", "workspaces")["workspaces"]}
+
+    until(lambda: states().get("again") in ("running", "failed"), 180)
+    assert states()["again"] == "running"
+    tools = []
+    for each in server.workspaces():
+        read = engine.exec_create(each, ["cat", "/usr/local/share/tool"])
+        tools.append(engine.exec_start(read["Id"]))
+    assert tools.count(b"ours\n") == 2
 
 
 def test_a_backup_is_made_in_the_running_platform(server: Server, ada: Worker) -> None:

@@ -26,8 +26,8 @@ import pytest
 from petrihub_core.database import migrate
 from petrihub_core.deployment import Deployment, read_deployment
 from petrihub_core.people import LOCAL_ISSUER, person_for
+from petrihub_core.ports import free_port
 from petrihub_core.records import new_id
-from petrihub_spawner.backends.local import free_port
 from petrihub_spawner.backends.local_runner import LocalRunner
 from petrihub_spawner.backends.runners import make_runner
 from petrihub_spawner.contract import fresh_intent, until
@@ -259,11 +259,21 @@ def write_config(deployment: Deployment) -> Path:
     subnet = f'hub_subnet = "{docker.hub_subnet}"\n' if docker.hub_subnet else ""
     config.write_text(
         f'backend = "{deployment.backend}"\nstate = "state"\n'
-        "[workspaces]\nstart_timeout = 20\nstop_grace = 3\n"
+        "[workspaces]\nstart_timeout = 60\nstop_grace = 3\n"
         f'[docker]\nsocket = "{docker.socket}"\n'
-        f'network_pool = "{docker.network_pool}"\n{subnet}'
+        f'network_pool = "{docker.network_pool}"\n{subnet}{_storage(deployment)}'
     )
     return config
+
+
+def _storage(deployment: Deployment) -> str:
+    sftp = deployment.storage.sftp
+    if sftp is None:
+        return ""
+    return (
+        f'[storage]\ncarrier = "sftp"\n[storage.sftp]\nhost = "{sftp.host}"\n'
+        f'port = {sftp.port}\nhost_key = "{sftp.host_key}"\n'
+    )
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ async def killed_during_a_stop(hub, place: str) -> None:
 
 
 async def killed_beside_a_workspace(hub) -> None:
-    """It goes on, and a stop by the later hub still takes its token back."""
+    """It goes on, and a stop by the later hub still takes its token back (A31)."""
     await hub.ready("ada", "study")
     before = await look(hub)
     token = before.environment["JUPYTERHUB_API_TOKEN"]

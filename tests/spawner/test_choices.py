@@ -1,12 +1,14 @@
-"""The closed schema of a start: two ids, and nothing else."""
+"""The closed schema of a start: ids of what is offered, and nothing else."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from petrihub_core.checkpoint_records import Checkpoint
 from petrihub_core.deployment import Deployment
 from petrihub_core.errors import NotAllowed, Refused
 from petrihub_core.menu import Menu, Standing, judge, menu_in_file
+from petrihub_core.records import now
 from petrihub_spawner.choices import read_choices, read_form
 
 
@@ -47,7 +49,7 @@ def test_whatever_comes_is_a_choice_of_ours_or_refused_in_words(options):
         assert len(refusal.message) < 500
     else:
         assert choices.size.id in choices.profile.sizes
-        assert set(options) <= {"profile", "size"}
+        assert set(options) <= {"profile", "size", "checkpoint"}
 
 
 @pytest.mark.parametrize(
@@ -105,3 +107,45 @@ def test_a_form_field_is_given_once():
     assert read_form({"profile": ["a"], "_xsrf": ["t"]}) == {"profile": "a"}
     with pytest.raises(Refused, match="2 times"):
         read_form({"profile": ["a", "b"]})
+
+
+def saved(**values: str) -> Checkpoint:
+    about = {"id": "1" * 32, "base_image": "petrihub/bio", **values}
+    return Checkpoint(
+        owner="p1",
+        workspace="study",
+        sequence=1,
+        name="with DESeq2",
+        author="ada",
+        instance="i1",
+        profile="bio-studio",
+        size="small",
+        base_digest="sha256:" + "2" * 64,
+        manifest_digest="sha256:" + "3" * 64,
+        kind="save",
+        state="done",
+        deadline=now(),
+        **about,
+    )
+
+
+def test_a_checkpoint_of_ones_own_is_a_choice():
+    options = {"profile": "bio-studio", "size": "small", "checkpoint": "1" * 32}
+    choices = read_choices(options, OFFERED, saved=[saved()])
+    assert choices.options() == options
+    fresh = read_choices({**options, "checkpoint": ""}, OFFERED, saved=[saved()])
+    assert fresh.options() == {"profile": "bio-studio", "size": "small"}
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "profile", "words"),
+    [
+        ("4" * 32, "bio-studio", "no such checkpoint"),  # another's, deleted, or never there
+        ("1" * 32, "notebooks", "saved in another image"),
+        ("../x", "bio-studio", "no such checkpoint"),
+    ],
+)
+def test_a_checkpoint_that_is_not_ones_own_or_does_not_fit_is_refused(checkpoint, profile, words):
+    options = {"profile": profile, "size": "small", "checkpoint": checkpoint}
+    with pytest.raises(Refused, match=words):
+        read_choices(options, OFFERED, saved=[saved()])

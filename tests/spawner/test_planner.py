@@ -9,6 +9,7 @@ from petrihub_core.apps import AppDescriptor
 from petrihub_core.deployment import Deployment
 from petrihub_core.errors import Refused, Unavailable
 from petrihub_core.menu import Standing, judge, menu_in_file
+from petrihub_core.places import Kind, Place, home_of
 from petrihub_core.records import WorkspaceImage
 from petrihub_spawner.choices import read_choices
 from petrihub_spawner.planner import Request, local_apps, plan, workspace_ref
@@ -113,6 +114,33 @@ def test_two_workspaces_of_a_person_share_the_home_and_nothing_else(docker):
 def test_a_workspace_has_a_plain_name_of_its_own(deployment, name):
     with pytest.raises(Refused):
         workspace_ref(deployment, "p", name)
+
+
+def test_a_member_of_a_group_has_its_folder_and_the_public_one(docker):
+    places = (
+        home_of("p3rs0n"),
+        Place(kind=Kind.SHARED, subject="g1", path="/mnt/shared/imaging", name="imaging"),
+        Place(kind=Kind.PUBLIC, subject="", path="/mnt/public", read_only=True),
+    )
+    pod = plan(request(docker, images={"petrihub/bio": image()}, places=places))
+    assert [volume.name for volume in pod.volumes] == ["home", "shared-imaging", "public"]
+    assert [(mount.path, mount.read_only) for mount in pod.main.mounts] == [
+        ("/home/researcher", False),
+        ("/mnt/shared/imaging", False),
+        ("/mnt/public", True),
+    ]
+    assert json.loads(pod.main.environment["PETRIHUB_PLACES"]) == {
+        "Shared/imaging": "/mnt/shared/imaging",
+        "Public": "/mnt/public",
+    }
+    assert pod.volumes[0] == plan(request(docker, images={"petrihub/bio": image()})).volumes[0]
+
+
+def test_a_process_has_its_home_and_nothing_else(deployment, studio):
+    place = Place(kind=Kind.SHARED, subject="g1", path="/mnt/shared/imaging", name="imaging")
+    pod = plan(request(deployment, places=(place,)))
+    assert [mount.path for mount in pod.main.mounts] == [str(deployment.homes / "p3rs0n")]
+    assert "PETRIHUB_PLACES" not in pod.main.environment
 
 
 def test_a_known_reason_is_kept(deployment):

@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
-from tests.platform import free_port, wait_until_up
+from petrihub_core.ports import free_port
+
+from tests.platform import wait_until_up
 
 HERE = Path(__file__).parent
 TOML = """

@@ -91,6 +91,13 @@ class HeldSpawner(SimpleLocalProcessSpawner):
                 "The disk is full.", stage=Stage.PREPARING, hint="Ask the administrator."
             )
         await self._held("preparing")
+        if self.name == "huge":
+            self.journey.step("pull")
+            await self._held("asking")
+            for done in (1.2, 4.9):
+                words = f"Fetching the checkpoint: {done} of 5.0 GB"
+                self.journey.moved(words, round(done * 10**9), 5 * 10**9)
+                await self._held(f"{done}")
         self.journey.step("ready")
         await self._held("starting")
         if profile == "broken":

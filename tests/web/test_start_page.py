@@ -123,7 +123,7 @@ def test_the_stages_are_told_and_the_workspace_opens_by_itself(hub, visit: Visit
     expect(page.locator("#ph-steps [aria-current=step]")).to_have_text("Preparing")
     expect(message).to_have_text("Preparing the workspace")
     hub.release("steps", "preparing")
-    expect(message).to_have_text("Starting JupyterLab")
+    expect(message).to_have_text("Starting the tools")
     page.get_by_text("What happened so far").click()
     expect(page.locator("#ph-events li")).to_have_count(4)
 
@@ -132,13 +132,38 @@ def test_the_stages_are_told_and_the_workspace_opens_by_itself(hub, visit: Visit
     expect(page.get_by_role("heading", name="The workspace")).to_be_visible()
 
 
+def test_how_much_of_a_checkpoint_has_come_is_shown(hub, visit: Visit) -> None:
+    """F14."""
+    page = visit("mia", "/hub/spawn/mia/huge")
+    for stage in ("asking", "1.2", "4.9", "starting"):
+        hub.hold("huge", stage)
+    start(page, "Notebooks")
+    message, bar = page.get_by_role("status"), page.locator("#ph-come")
+    expect(message).to_have_text("Fetching the checkpoint from the image server")
+    expect(bar).to_be_hidden()
+    hub.release("huge", "asking")
+    expect(message).to_have_text("Fetching the checkpoint: 1.2 of 5.0 GB")
+    assert bar.evaluate("(bar) => bar.position") == pytest.approx(0.24)
+    page.get_by_text("What happened so far").click()
+    hub.release("huge", "1.2")
+    expect(message).to_have_text("Fetching the checkpoint: 4.9 of 5.0 GB")
+    expect(page.locator("#ph-events")).not_to_contain_text("1.2 of")  # only the newest
+    page.reload()
+    expect(message).to_have_text("Fetching the checkpoint: 4.9 of 5.0 GB")
+    hub.release("huge", "4.9")
+    expect(message).to_have_text("Starting the tools")
+    expect(bar).to_be_hidden()
+    hub.release("huge", "starting")
+    expect(page.get_by_role("heading", name="The workspace")).to_be_visible()
+
+
 def test_a_page_loaded_again_shows_the_same_start(hub, visit: Visit) -> None:
     page = visit("flo", "/hub/spawn/flo/twice")
     hub.hold("twice", "starting")
     start(page, "Notebooks")
-    expect(page.get_by_role("status")).to_have_text("Starting JupyterLab")
+    expect(page.get_by_role("status")).to_have_text("Starting the tools")
     page.reload()
-    expect(page.get_by_role("status")).to_have_text("Starting JupyterLab")
+    expect(page.get_by_role("status")).to_have_text("Starting the tools")
     assert stages(page)["starting"] == "current"
     hub.release("twice", "starting")
     expect(page.get_by_role("heading", name="The workspace")).to_be_visible()
@@ -148,7 +173,7 @@ def test_a_failing_stage_is_named_with_its_reason_and_log(hub, visit: Visit) -> 
     page = visit("gil", "/hub/spawn/gil/fails")
     hub.hold("fails", "starting")
     start(page, "Preview")
-    expect(page.get_by_role("status")).to_have_text("Starting JupyterLab")
+    expect(page.get_by_role("status")).to_have_text("Starting the tools")
     hub.release("fails", "starting")
 
     expect(page.get_by_role("heading", level=1)).to_have_text("fails could not be started")

@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.filesize import decimal
 
+from petrihub_cli.alone import alone
 from petrihub_cli.engine import Engine
 from petrihub_cli.images.buildkit import BuildOrder, build
 from petrihub_cli.images.debian import DEBIAN_TAG, ensure_debian
@@ -20,6 +21,8 @@ from petrihub_cli.images.display import BuildDisplay
 from petrihub_cli.images.docker_cli import DockerCli, find_docker_cli
 from petrihub_cli.images.recipe import (
     PREFIX,
+    RUN_BY_WORKSPACES,
+    TOOL,
     WORKSPACE,
     Recipe,
     compose,
@@ -31,6 +34,7 @@ from petrihub_cli.images.wheel import cache_folder, extensions_wheel
 from petrihub_core.apps import APPS_LABEL
 from petrihub_core.deployment import Deployment
 from petrihub_core.errors import ConfigError, Unavailable
+from petrihub_core.tools import KIND_LABEL
 
 CONTEXT_LABEL = "org.petrihub.context"
 PROFILE_LABEL = "org.petrihub.profile"
@@ -80,8 +84,8 @@ async def build_images(
     for recipe in recipes:
         image = await _current(cli, recipe)
         if image is None or from_scratch:
-            image = await _build_one(cli, recipe, wishes, console)
-        if deployment is not None and recipe.settings.kind == WORKSPACE:
+            image = await _build_alone(cli, recipe, wishes, console)
+        if deployment is not None and recipe.settings.kind in RUN_BY_WORKSPACES:
             await register(
                 deployment,
                 name=image.name,
@@ -119,11 +123,23 @@ def _built(recipe: Recipe, found: Mapping[str, Any], *, fresh: bool) -> BuiltIma
     return BuiltImage(recipe.tag, str(found["Id"]), int(found["Size"]), _labels(found), fresh)
 
 
+async def _build_alone(
+    cli: DockerCli, recipe: Recipe, wishes: Wishes, console: Console
+) -> BuiltImage:
+    """Build it, unless another process that was building it has done so meanwhile."""
+
+    def waits() -> None:
+        console.print(f"[dim]·[/dim] {recipe.tag} waits: another process builds images")
+
+    async with alone(cache_folder() / "builds" / "lock", waits):
+        found = None if wishes.from_scratch else await _current(cli, recipe)
+        return found or await _build_one(cli, recipe, wishes, console)
+
+
 async def _build_one(
     cli: DockerCli, recipe: Recipe, wishes: Wishes, console: Console
 ) -> BuiltImage:
     log = cache_folder() / "builds" / f"{recipe.name}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text(f"{recipe.tag}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC\n")
     with BuildDisplay(recipe.tag, console, log) as display:
         if not recipe.settings.parent:
@@ -167,7 +183,9 @@ def _order(
     target, tag, labels = made
     arguments = {"DEBIAN": DEBIAN_TAG}
     if parent := recipe.settings.parent:
-        arguments["FOUNDATION"] = f"{PREFIX}{parent}:{FOUNDATION}"
+        # a tool stands on all of its parent, others on what the parent keeps for them
+        stage = "" if recipe.settings.kind == TOOL else f":{FOUNDATION}"
+        arguments["FOUNDATION"] = f"{PREFIX}{parent}{stage}"
     # the steps of a foundation that has just been made from scratch need not be made again
     scratch = wishes.from_scratch and not (target != FOUNDATION and _has_stage(recipe, FOUNDATION))
     return BuildOrder(context, target, tag, labels, arguments, wishes.ca_bundle, scratch)
@@ -181,9 +199,10 @@ def _has_stage(recipe: Recipe, stage: str) -> bool:
 def _new_labels(recipe: Recipe) -> dict[str, str]:
     settings = recipe.settings
     described = {}
-    if settings.kind == WORKSPACE:
+    if settings.kind in RUN_BY_WORKSPACES:
         profile = {"title": settings.title, "description": settings.description}
         described = {
+            KIND_LABEL: settings.kind,
             PROFILE_LABEL: json.dumps(profile, ensure_ascii=False),
             APPS_LABEL: recipe.apps_label(),
         }

@@ -1,4 +1,4 @@
-"""`petrihub images ...`: build and list the images that workspaces run."""
+"""`petrihub images ...`: build, add and list the images that workspaces run."""
 
 import asyncio
 from pathlib import Path
@@ -32,6 +32,28 @@ def build_command(
     from petrihub_cli.images.listing import build
 
     asyncio.run(build(names or (), socket, state, ca_bundle=ca_bundle, from_scratch=from_scratch))
+
+
+@images_app.command("add")
+def add_command(
+    image: Annotated[str, typer.Argument(help="An image that the engine has already.")],
+    name: Annotated[str, typer.Option(help="What profiles call it: petrihub/NAME.")],
+    said: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="What its labels do not say: port, title, icon, health, command, absolute-urls.",
+        ),
+    ] = None,
+    socket: SocketOption = "",
+    state: StateOption = _STATE,
+) -> None:
+    """Let workspaces run a tool from another image, behind our sign-in."""
+    from petrihub_cli.images.added import Wanted, read_said
+    from petrihub_cli.images.listing import add
+
+    asyncio.run(add(Wanted(image, name, read_said(said or ())), socket, state))
 
 
 @images_app.command("list")

@@ -1,4 +1,4 @@
-"""The images of a deployment: building them as its configuration says, and their list."""
+"""The images of a deployment: built or added as its configuration says, and their list."""
 
 import asyncio
 import os
@@ -10,6 +10,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from petrihub_cli.engine import ensure_engine, find_engine
+from petrihub_cli.images.added import Wanted, add_image
 from petrihub_cli.images.build import CONTEXT_LABEL, build_images
 from petrihub_cli.images.docker_cli import find_docker_cli
 from petrihub_cli.images.recipe import (
@@ -48,6 +49,23 @@ async def build(
     )
     if apart:
         console.print("[dim]·[/dim] Workspaces run them from the hub's next start on")
+
+
+async def add(wanted: Wanted, socket: str, state: Path) -> None:
+    """Let workspaces of the deployment run a tool from an image that the engine has."""
+    console = Console(highlight=False, soft_wrap=True)
+    deployment = _deployment(state)
+    together = deployment is not None and deployment.parts == "together"
+    if deployment is not None and together:
+        await migrate(deployment.database_url)
+    named = socket or (deployment.docker.socket if deployment else "")
+    await add_image(
+        deployment if together else None,
+        wanted,
+        engine=await ensure_engine(named, install=True, progress=console.print),
+        console=console,
+    )
+    console.print("[dim]·[/dim] Name it in a profile: Admin, Profiles")
 
 
 async def table(socket: str, state: Path) -> Table:

@@ -18,7 +18,12 @@ from petrihub_core.errors import NotFound, Refused
 PREFIX = "petrihub/"
 WORKSPACE: Literal["workspace"] = "workspace"
 SERVICE: Literal["service"] = "service"
+SIDECAR: Literal["sidecar"] = "sidecar"
+TOOL: Literal["tool"] = "tool"
+RUN_BY_WORKSPACES = (WORKSPACE, SIDECAR, TOOL)  # what is built unless told otherwise
 FORMAT = "1"  # of the context; another one makes every image out of date
+# what records the files of an image that people work in, as the last step of its build
+_RECORDER = ("manifest.py", "record.py", "tree.py")
 _NOT_SOURCE = {
     "node_modules",
     "lib",
@@ -34,7 +39,8 @@ _NOT_SOURCE = {
 class ImageSettings(BaseModel):
     """The file image.toml beside a Dockerfile.
 
-    `kind`: what people's workspaces run, or a part of PetriHub itself that runs in a container.
+    `kind`: JupyterLab as people's workspaces run it, a tool that stands behind the gate, a helper
+    beside either, or a part of PetriHub itself that runs in a container.
     `product`: files and folders of the source tree that a part of PetriHub is made of.
     """
 
@@ -42,7 +48,7 @@ class ImageSettings(BaseModel):
 
     title: str
     description: str
-    kind: Literal["workspace", "service"] = WORKSPACE
+    kind: Literal["workspace", "tool", "sidecar", "service"] = WORKSPACE
     product: tuple[str, ...] = ()
     parent: str = ""
     apps: tuple[str, ...] = ()
@@ -117,12 +123,14 @@ def recipe_names(source: Source, *kinds: str) -> list[str]:
 
 
 def read_recipes(source: Source, names: Iterable[str] = ()) -> list[Recipe]:
-    """The recipes named, parents first; if none is, those of workspaces.
+    """The recipes named, parents first; if none is, those that workspaces run.
 
     Raises Refused for what is unknown or wrong.
     """
     known = recipe_names(source)
-    wanted = [name.removeprefix(PREFIX) for name in names] or recipe_names(source, WORKSPACE)
+    wanted = [name.removeprefix(PREFIX) for name in names] or recipe_names(
+        source, *RUN_BY_WORKSPACES
+    )
     for name in wanted:
         if name not in known:
             raise Refused(
@@ -189,7 +197,13 @@ def _context_hash(
 
 def parts(source: Source, name: str, settings: ImageSettings) -> list[tuple[Path, str]]:
     """The folders of an image's build context and where they go in it; later ones win."""
-    if settings.kind == SERVICE:
+    if settings.kind == TOOL:
+        return [
+            (source.images / name, "."),
+            (source.images / "shared", "shared"),
+            *_last_step(source),
+        ]
+    if settings.kind != WORKSPACE:
         product = [(source.root / part, f"product/{part}") for part in settings.product]
         return [*product, (source.images / name, "."), (source.images / "shared", "shared")]
     parent = settings.parent
@@ -198,7 +212,17 @@ def parts(source: Source, name: str, settings: ImageSettings) -> list[tuple[Path
     found += [(source.images / name, "."), (source.images / "shared", "shared")]
     if not (source.images / name / "welcome").is_dir():
         found.append((source.catalog / "notebooks", "welcome"))
-    return found
+    return [*found, *_last_step(source)]
+
+
+def _last_step(source: Source) -> list[tuple[Path, str]]:
+    """What opens and records an image that people work in: the script and the recorder."""
+    package = Path("petrihub_sidecars", "checkpointer")
+    recorder = [
+        (source.images / "sidecars" / package / name, f"finish/{package / name}")
+        for name in _RECORDER
+    ]
+    return [(source.images / "finish", "finish"), *recorder]
 
 
 def extensions_hash(source: Source) -> str:

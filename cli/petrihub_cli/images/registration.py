@@ -16,29 +16,21 @@ async def register(
     labels: dict[str, str],
 ) -> None:
     """Let workspaces of this deployment run the image; nothing changes if they already do."""
-    database = Database.open(deployment.database_url)
-    try:
-        async with database.session() as session:
-            known = (await allowed_images(session)).get(name)
-            if known is not None and (known.digest, known.labels) == (digest, labels):
-                return
-            await register_image(
-                session,
-                name=name,
-                digest=digest,
-                size_bytes=size_bytes,
-                apps=list(apps),
-                labels=labels,
-            )
-    finally:
-        await database.close()
+    async with Database.open(deployment.database_url) as database, database.session() as session:
+        known = (await allowed_images(session)).get(name)
+        if known is not None and (known.digest, known.labels) == (digest, labels):
+            return
+        await register_image(
+            session,
+            name=name,
+            digest=digest,
+            size_bytes=size_bytes,
+            apps=list(apps),
+            labels=labels,
+        )
 
 
 async def registered_digests(deployment: Deployment) -> dict[str, str]:
     """The digests that this deployment's workspaces may run, by image name."""
-    database = Database.open(deployment.database_url)
-    try:
-        async with database.session() as session:
-            return {name: row.digest for name, row in (await allowed_images(session)).items()}
-    finally:
-        await database.close()
+    async with Database.open(deployment.database_url) as database, database.session() as session:
+        return {name: row.digest for name, row in (await allowed_images(session)).items()}

@@ -2,6 +2,14 @@
 
 from alembic import context
 
+from petrihub_core import (  # noqa: F401 - tables of ours, too
+    checkpoint_import_records,
+    checkpoint_move_records,
+    checkpoint_records,
+    checkpoint_share_records,
+    storage_key_records,
+    storage_records,
+)
 from petrihub_core.records import Record
 
 connection = context.config.attributes["connection"]

@@ -7,7 +7,7 @@ database, so there `Live` keeps the words of some seconds ago at hand.
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from petrihub_core import settings
 from petrihub_core.database import Database
 from petrihub_core.deployment import Deployment
+from petrihub_core.full_disk import is_full
 from petrihub_core.logs import get_logger
 from petrihub_core.maintenance import Banner, banner
 from petrihub_core.menu import menu_in_file, menu_of
@@ -41,13 +42,14 @@ class Words:
     maintenance: Banner | None = None
     profiles: dict[str, str] = field(default_factory=dict)
     sizes: dict[str, str] = field(default_factory=dict)
+    disk_full: bool = False
 
     def template_vars(self) -> dict[str, Any]:
         """The values under the templates' names."""
         return {f"ph_{name}": getattr(self, name) for name in _NAMES}
 
 
-_NAMES = ("site", "contact", "accent", "logo", "announcements", "maintenance", "profiles", "sizes")
+_NAMES = tuple(each.name for each in fields(Words))
 
 
 async def read_words(session: AsyncSession, deployment: Deployment, at: datetime) -> Words:
@@ -71,6 +73,7 @@ async def read_words(session: AsyncSession, deployment: Deployment, at: datetime
         maintenance=banner(await settings.read(session, MaintenanceSettings), at),
         profiles=profiles,
         sizes=sizes,
+        disk_full=is_full(deployment.database_url),
     )
 
 
@@ -113,8 +116,7 @@ class Live:
         return {f"ph_{name}": teller(name) for name in _NAMES}
 
     async def _keep_fresh(self) -> None:
-        database = Database.open(self._deployment.database_url)
-        try:
+        async with Database.open(self._deployment.database_url) as database:
             while True:
                 try:
                     async with database.reading() as session:
@@ -123,5 +125,3 @@ class Live:
                     # whatever it was: the pages go on with what was last known, and we try again
                     log.warning("the words of the pages cannot be read", exc_info=True)
                 await asyncio.sleep(_FRESH_SECONDS)
-        finally:
-            await database.close()

@@ -37,6 +37,7 @@ def template_vars(deployment: Deployment) -> dict[str, Any]:
         "ph_logo": None,
         "ph_announcements": (),
         "ph_maintenance": None,
+        "ph_disk_full": False,
         "portal": PORTAL_PREFIX,
         "ph_profiles": profiles,
         "ph_sizes": sizes,

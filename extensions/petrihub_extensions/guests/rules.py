@@ -50,6 +50,7 @@ _VIEW: Mapping[str, frozenset[str]] = {
     "jupyter_server.services.api.handlers.APIStatusHandler": _LOOK,
     "jupyter_server.services.api.handlers.IdentityHandler": _LOOK,
     "petrihub_extensions.guests.handlers.MeHandler": _LOOK,
+    "petrihub_extensions.mounts.MountsHandler": _LOOK,
     # what JupyterLab reads when it starts
     "jupyterlab_server.handlers.LabHandler": _LOOK,
     "jupyterlab_server.handlers.NotFoundHandler": _LOOK,

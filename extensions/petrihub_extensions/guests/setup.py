@@ -28,6 +28,7 @@ _NOT_FOR_VIEWERS = (
     "@jupyterlab/lsp-extension",
     "@jupyterlab/pluginmanager-extension",
     "@petrihub/lab:apps",
+    "@petrihub/lab:checkpoints",
 )
 
 PageConfig = dict[str, Any]

@@ -8,6 +8,7 @@ from petrihub_core import groups
 from petrihub_core.errors import NotFound, PetriHubError, Refused
 from petrihub_core.groups import GroupSettings
 from petrihub_core.menu import menu_of
+from petrihub_core.places import Kind, usage
 from petrihub_core.records import Group, GroupMember
 from petrihub_core.roles import Permission
 from petrihub_portal import directory, request_lists
@@ -16,6 +17,7 @@ from petrihub_portal.hub_groups import follow
 from petrihub_portal.pages import go, page
 from petrihub_portal.request_lists import Unanswered
 from petrihub_portal.routing import Area, Open
+from petrihub_portal.storage import kept_folders, kept_in, shared_problem
 from petrihub_portal.visit import CurrentVisit, Form, Visit, form_of
 
 area = Area("Groups")
@@ -61,11 +63,14 @@ async def _show_list(
         found = await directory.groups(
             session, search=search, limit=_PAGE, offset=_PAGE * (number - 1)
         )
+        left = await kept_folders(session, visit.portal.deployment)
     return await page(
         visit,
         "groups.html",
         status=error.status if error else 200,
         groups=found,
+        kept=left,
+        kept_in=kept_in(visit.portal.deployment),
         search=search,
         number=number,
         pages=max(1, -(-found.total // _PAGE)),
@@ -107,6 +112,7 @@ async def _show(
         group = await groups.find(session, name)
         found = await directory.members(session, group, limit=_PAGE, offset=_PAGE * (number - 1))
         menu = await menu_of(session, visit.portal.deployment)
+        used = await usage(session, Kind.SHARED, group.id)
     may_write = visit.may(Permission.GROUPS_WRITE)
     return await page(
         visit,
@@ -114,6 +120,8 @@ async def _show(
         status=error.status if error else 200,
         group=group,
         members=found,
+        used_by_group=used,
+        no_folder=shared_problem(visit.portal.deployment),
         number=number,
         pages=max(1, -(-found.total // _PAGE)),
         profiles=menu.profiles,
@@ -158,16 +166,22 @@ async def ask_delete(visit: CurrentVisit, name: str) -> Response:
     """Say what happens before it does."""
     async with visit.portal.database.reading() as session:
         line = await directory.one_group(session, await groups.find(session, name))
-    return await page(visit, "group_delete.html", line=line, group=line.group)
+    has_folder = not shared_problem(visit.portal.deployment)
+    return await page(
+        visit, "group_delete.html", line=line, group=line.group, has_folder=has_folder
+    )
 
 
 @area.page("POST", "/admin/groups/{name}/delete", needs=Permission.GROUPS_WRITE)
 async def delete(visit: CurrentVisit, name: str) -> Response:
-    """Delete the group; its members stay people."""
+    """Delete the group; its members stay people, and the files of its folder are kept."""
     async with visit.portal.database.session() as session:
         await groups.delete_group(session, visit.actor, name)
     await follow(visit.portal, {name})
-    return go(visit, _PLACE, said=f"The group {name} is deleted. Its people are still here.")
+    said = f"The group {name} is deleted. Its people are still here."
+    if not shared_problem(visit.portal.deployment):
+        said = f"{said} The files of its folder are kept."
+    return go(visit, _PLACE, said=said)
 
 
 async def _members_changed(
@@ -249,11 +263,14 @@ async def show_own(
     number = page_number(visit)
     async with visit.portal.database.reading() as session:
         found = await directory.members(session, group, limit=_PAGE, offset=_PAGE * (number - 1))
+        used = await usage(session, Kind.SHARED, group.id)
         waiting = await request_lists.for_group(visit, session, group.name) if manager else []
     values: dict[str, Any] = {
         "group": group,
         "manager": manager,
         "members": found,
+        "used_by_group": used,
+        "no_folder": shared_problem(visit.portal.deployment),
         "number": number,
         "pages": max(1, -(-found.total // _PAGE)),
         "may_change_members": manager,

@@ -15,6 +15,7 @@ from petrihub_portal.areas.groups import check_profile
 from petrihub_portal.directory import GroupLine
 from petrihub_portal.hub_groups import follow
 from petrihub_portal.routing import Area, Open
+from petrihub_portal.storage import Usage, usage_model
 from petrihub_portal.visit import CurrentVisit, Visit
 
 area = Area("Groups")
@@ -26,7 +27,7 @@ PersonName = Annotated[str, Path(max_length=128)]
 
 
 class GroupModel(BaseModel):
-    """A group. What is null has no rule of the group's own."""
+    """A group. What is null has no rule of the group's own; `used` is counted in its folder."""
 
     name: str
     title: str
@@ -36,6 +37,7 @@ class GroupModel(BaseModel):
     workspaces_limit: int | None
     default_profile: str | None
     open_to_requests: bool
+    used: Usage | None
 
 
 class GroupList(BaseModel):
@@ -101,6 +103,7 @@ def _model(line: GroupLine) -> GroupModel:
         workspaces_limit=group.workspaces_limit,
         default_profile=group.default_profile,
         open_to_requests=group.open_to_requests,
+        used=usage_model(line.used),
     )
 
 
@@ -149,7 +152,7 @@ async def change(visit: CurrentVisit, name: GroupName, body: GroupBody) -> Group
 
 @area.api("DELETE", "/groups/{name}", needs=Permission.GROUPS_WRITE, status_code=204)
 async def delete(visit: CurrentVisit, name: GroupName) -> None:
-    """Delete the group; its members stay people."""
+    """Delete the group; its members stay people, and the files of its folder are kept."""
     async with visit.portal.database.session() as session:
         await groups.delete_group(session, visit.actor, name)
     await follow(visit.portal, {name})

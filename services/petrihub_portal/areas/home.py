@@ -19,6 +19,7 @@ from petrihub_portal.my_workspaces import GLANCE, Look, State, Workspace, look, 
 from petrihub_portal.pages import fragment, go, page
 from petrihub_portal.routing import Area, Open
 from petrihub_portal.sharing import SharedWithMe, shared_with
+from petrihub_portal.storage import stored
 from petrihub_portal.visit import CurrentVisit, Visit, form_of
 
 area = Area("Home")
@@ -29,12 +30,15 @@ Act = Callable[[Portal, Actor, Person, Workspace], Awaitable[None]]
 
 async def _home(visit: Visit, *, status: int = 200, problem: str = "", typed: str = "") -> Response:
     seen, shared = await asyncio.gather(look(visit.portal, visit.me, GLANCE), _shared(visit))
+    async with visit.portal.database.reading() as session:
+        storage = await stored(session, visit.portal.deployment, visit.me)
     return await page(
         visit,
         "home_page.html",
         status=status,
         seen=seen,
         shared=shared,
+        storage=storage,
         problem=problem,
         typed=typed,
     )

@@ -17,6 +17,7 @@ from petrihub_portal.directory import PeopleFilter, PersonLine
 from petrihub_portal.endings import end
 from petrihub_portal.hub_groups import follow
 from petrihub_portal.routing import Area
+from petrihub_portal.storage import Usage, usage_model
 from petrihub_portal.visit import CurrentVisit, Visit
 
 area = Area("People")
@@ -28,7 +29,7 @@ _Names = Annotated[list[Annotated[str, Field(max_length=32)]], Field(max_length=
 
 
 class PersonModel(BaseModel):
-    """Somebody who may sign in. `groups` are names of groups."""
+    """Somebody who may sign in. `groups` are names of groups, `used` is counted in the home."""
 
     name: str
     email: str | None
@@ -37,6 +38,7 @@ class PersonModel(BaseModel):
     groups: list[str]
     created_at: datetime
     last_seen_at: datetime | None
+    used: Usage | None
 
 
 class PeopleQuery(BaseModel):
@@ -128,6 +130,7 @@ def _model(line: PersonLine) -> PersonModel:
         groups=[name for name, _ in line.groups],
         created_at=person.created_at,
         last_seen_at=person.last_seen_at,
+        used=usage_model(line.used),
     )
 
 

@@ -105,8 +105,8 @@ async def preview(visit: CurrentVisit) -> Response:
     )
     async with visit.portal.database.reading() as session:
         try:
-            profile, place = read_profile(form)
             menu = await menu_of(session, visit.portal.deployment)
+            profile, place = read_profile(form, menu)
             menu = menu_changes.with_profile(menu, filled.typed["old"], profile, place)
             menu_changes.as_settings(menu)
             shown = await _shown(visit, session, menu, asked)
@@ -131,7 +131,7 @@ async def save(visit: CurrentVisit) -> Response:
             if delete:
                 menu = menu_changes.without_profile(menu, filled.typed["old"])
             else:
-                profile, place = read_profile(form)
+                profile, place = read_profile(form, menu)
                 menu = menu_changes.with_profile(menu, filled.typed["old"], profile, place)
             await menu_changes.save(session, visit.actor, menu, expected=expected)
     except PetriHubError as exc:

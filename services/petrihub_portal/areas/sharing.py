@@ -7,17 +7,19 @@ from fastapi.responses import Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from petrihub_core import settings
-from petrihub_core.errors import PetriHubError, Refused
+from petrihub_core.errors import PetriHubError
 from petrihub_core.records import WorkspaceShare
 from petrihub_core.settings.pages import LimitsSettings
-from petrihub_portal import shares, sharing
+from petrihub_portal import sharing
 from petrihub_portal.doors import Inside, Mode, Place
+from petrihub_portal.giving import my_groups, open_shares
 from petrihub_portal.my_workspaces import Workspace, look
 from petrihub_portal.pages import fragment, go, page
 from petrihub_portal.routing import Area, Open
+from petrihub_portal.share_forms import link, typed_in, wish_of
 from petrihub_portal.share_news import MODE_WORDS
-from petrihub_portal.shares import Wish, With
-from petrihub_portal.visit import CurrentVisit, Form, Visit, form_of
+from petrihub_portal.shares import shared
+from petrihub_portal.visit import CurrentVisit, Visit, form_of
 
 area = Area("Sharing")
 
@@ -63,8 +65,8 @@ async def _values(session: AsyncSession, visit: Visit, workspace: Workspace) -> 
     limits = await settings.read(session, LimitsSettings)
     return {
         "limits": limits,
-        "shares": await shares.open_shares(session, visit.me.id, workspace.name),
-        "groups": await shares.my_groups(session, visit.me.id),
+        "shares": await open_shares(session, shared(visit.me, workspace.name)),
+        "groups": await my_groups(session, visit.me.id),
         "hours": _HOURS,
     }
 
@@ -83,42 +85,20 @@ async def add(visit: CurrentVisit, name: Name) -> Response:
     """Let somebody in; a link is shown this once."""
     form = await form_of(visit)
     try:
-        wish = _wish(form)
+        wish = wish_of(form, Mode)
         workspace, place = await _mine(visit, name)
         made = await sharing.let_in(visit.portal, visit.me, place, wish)
     except PetriHubError as exc:
-        typed = {key: form.one(key)[:64] for key in ("with", "person", "group", "mode", "hours")}
-        return await _page(
-            visit, name, status=exc.status, problem=exc.jupyterhub_message, typed=typed
-        )
+        problem = exc.jupyterhub_message
+        return await _page(visit, name, status=exc.status, problem=problem, typed=typed_in(form))
     if made.code:
         # not by a redirect with a cookie: the code leaves no trace but this answer
-        return await _page(visit, name, link=_link(visit, made.code))
+        return await _page(visit, name, link=link(visit, "join", made.code))
     return go(
         visit,
         f"workspaces/{workspace.name}/sharing",
-        said=f"{wish.who} may now come in: {MODE_WORDS[wish.mode]}.",
+        said=f"{wish.who} may now come in: {MODE_WORDS[Mode(wish.mode)]}.",
     )
-
-
-def _wish(form: Form) -> Wish:
-    try:
-        kind, mode = With(form.one("with")), Mode(form.one("mode"))
-        hours = int(form.one("hours") or 0) or None
-    except ValueError as exc:
-        raise Refused("The form was not filled in.", hint="Reload the page.") from exc
-    who = "" if kind is With.LINK else form.one(kind)
-    if kind is not With.LINK and not who:
-        raise Refused(
-            "Nobody was named.",
-            hint="Write a name, or choose a group." if kind is With.PERSON else "Choose a group.",
-        )
-    return Wish(kind=kind, mode=mode, who=who, hours=hours)
-
-
-def _link(visit: Visit, code: str) -> str:
-    base = visit.request.base_url
-    return f"{base.scheme}://{base.netloc}{visit.portal.prefix}join#{code}"
 
 
 @area.page("POST", "/workspaces/{name}/sharing/end", needs=Open.SIGNED_IN)

@@ -1,16 +1,18 @@
 """Sharing as REST: the same rules as on the pages."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from petrihub_portal import shares, sharing
+from petrihub_core.share_terms import ShareRow
+from petrihub_portal import sharing
 from petrihub_portal.doors import Mode, Place
+from petrihub_portal.giving import LONGEST_HOURS, OpenShare, Wish, With, open_shares
 from petrihub_portal.my_workspaces import look
 from petrihub_portal.routing import Area, Open
-from petrihub_portal.shares import LONGEST_HOURS, OpenShare, Wish, With
+from petrihub_portal.shares import shared
 from petrihub_portal.visit import CurrentVisit, Visit
 
 area = Area("Sharing")
@@ -21,27 +23,37 @@ Limit = Annotated[int, Query(ge=1, le=200)]
 Offset = Annotated[int, Query(ge=0, le=1_000_000)]
 
 
-class Share(BaseModel):
+class GivenShare(BaseModel):
     """A share in force. `title` says with whom; `joined` are those who came by a link."""
 
     id: str
     kind: With
     title: str
-    mode: Mode
     created_at: datetime
     expires_at: datetime | None
     joined: list[str]
 
 
-class NewShare(BaseModel):
-    """Whom to let in: `who` is the name of a person or of one of my groups, empty for a link."""
+class Share(GivenShare):
+    """A share of a workspace."""
+
+    mode: Mode
+
+
+class WantedShare(BaseModel):
+    """With whom: `who` is the name of a person or of one of my groups, empty for a link."""
 
     model_config = ConfigDict(extra="forbid")
 
     kind: With
-    mode: Mode
     who: str = Field("", max_length=64)
     hours: int | None = Field(None, ge=1, le=LONGEST_HOURS, description="None: no end.")
+
+
+class NewShare(WantedShare):
+    """Whom to let in."""
+
+    mode: Mode
 
 
 class MadeShare(BaseModel):
@@ -84,16 +96,18 @@ async def _place(visit: Visit, name: str) -> Place:
     return Place(visit.me.username, (await look(visit.portal, visit.me)).named(name).name)
 
 
-def _as_json(each: OpenShare) -> Share:
-    return Share(
-        id=each.share.id,
-        kind=With(each.share.kind),
-        title=each.title,
-        mode=Mode(each.share.mode),
-        created_at=each.share.created_at,
-        expires_at=each.share.expires_at,
-        joined=list(each.joined),
-    )
+def terms(each: OpenShare[ShareRow]) -> dict[str, Any]:
+    """What the model of a share says, whatever is shared."""
+    row = each.share
+    return {
+        "id": row.id,
+        "kind": row.kind,
+        "title": each.title,
+        "mode": row.mode,
+        "created_at": row.created_at,
+        "expires_at": row.expires_at,
+        "joined": each.joined,
+    }
 
 
 @area.api("GET", "/workspaces/{name}/shares", needs=Open.SIGNED_IN)
@@ -103,8 +117,8 @@ async def list_shares(
     """The shares of my workspace that are in force, newest first."""
     place = await _place(visit, name)
     async with visit.portal.database.reading() as session:
-        found = await shares.open_shares(session, visit.me.id, place.workspace)
-    return [_as_json(each) for each in found[offset : offset + limit]]
+        found = await open_shares(session, shared(visit.me, place.workspace))
+    return [Share(**terms(each)) for each in found[offset : offset + limit]]
 
 
 @area.api("POST", "/workspaces/{name}/shares", needs=Open.SIGNED_IN, status_code=201)

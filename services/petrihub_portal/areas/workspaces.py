@@ -10,6 +10,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from petrihub_core.errors import PetriHubError, Refused
+from petrihub_core.image_room import room_by_person
 from petrihub_core.roles import Permission
 from petrihub_portal import machines, running
 from petrihub_portal.machines import GIB
@@ -223,8 +224,11 @@ async def _capacity(visit: Visit) -> machines.Capacity:
 @area.page("GET", "/admin/machines", needs=Permission.MACHINES_READ)
 async def machines_page(visit: CurrentVisit) -> Response:
     """The machine, its engine and its images; a fragment for htmx."""
+    async with visit.portal.database.reading() as session:
+        rooms = await room_by_person(session)
     values: dict[str, Any] = {
         "capacity": await _capacity(visit),
+        "rooms": rooms,
         "gib": GIB,
         "backend": visit.portal.deployment.backend,
     }

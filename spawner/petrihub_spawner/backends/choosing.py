@@ -12,6 +12,7 @@ from jupyterhub.spawner import SpawnException
 from traitlets import Unicode, default
 from traitlets.config import Configurable
 
+from petrihub_core import at_stop
 from petrihub_core.apps import AppDescriptor, catalog_apps
 from petrihub_core.errors import NotAllowed, PetriHubError, Refused
 from petrihub_core.maintenance import require_open
@@ -21,7 +22,7 @@ from petrihub_spawner.choices import Choices, read_choices, read_form, read_word
 from petrihub_spawner.circumstances import Circumstances, circumstances_of, unknown_person
 from petrihub_spawner.effects import note_refused
 from petrihub_spawner.foundation import SHIPPED_APPS, Foundation, foundation
-from petrihub_spawner.offer import Offer, make_offer
+from petrihub_spawner.offer import Offer, make_offer, with_checkpoints
 from petrihub_spawner.planner import workspace_ref
 from petrihub_spawner.pod.model import PodRef
 from petrihub_spawner.progress import failure_html, failure_text
@@ -98,6 +99,7 @@ class ChoosingSteps(Configurable):
     async def offer(self) -> Offer:
         """What the start page shows."""
         chosen = (self.orm_spawner.user_options if self.orm_spawner else None) or {}
+        chosen = await self._going_on(dict(chosen))
         seen = await self._circumstances()
         offer = await make_offer(
             self.foundation.deployment,
@@ -107,11 +109,27 @@ class ChoosingSteps(Configurable):
             await asyncio.to_thread(self._catalog),
             chosen,
         )
+        offer = with_checkpoints(
+            offer,
+            seen.saved,
+            seen.offered,
+            seen.images,
+            str(chosen.get("checkpoint", "")),
+            sharers=seen.sharers,
+        )
         try:
             require_open(seen.maintenance, now())
         except PetriHubError as exc:
             return replace(offer, closed=exc.jupyterhub_message)
         return offer
+
+    async def _going_on(self, chosen: dict[str, str]) -> dict[str, str]:
+        """The last choices; after a stop at which it was saved, from there."""
+        ref = await self._ref_if_any()
+        if ref is None:
+            return chosen
+        async with self.foundation.database.reading() as session:
+            return await at_stop.options_to_go_on(session, ref.person, ref.workspace, chosen)
 
     @default("options_form")
     def _form(self) -> Any:
@@ -160,14 +178,24 @@ class ChoosingSteps(Configurable):
         except PetriHubError as exc:
             await self._note_refused(exc)
             raise SpawnRefused(exc) from exc
+        try:
+            await self._require_saved()
+        except PetriHubError as exc:
+            raise SpawnRefused(exc) from exc
 
     def _judge(self, options: object, seen: Circumstances) -> Choices:
         workspace_ref(self.foundation.deployment, "", self.name)
-        choices = read_choices(options, seen.offered, contact=seen.contact)
+        choices = read_choices(options, seen.offered, contact=seen.contact, saved=seen.saved)
         if not seen.person.active:
             raise NotAllowed("This account is closed.", hint="Ask the administrator.")
         require_open(seen.maintenance, now())
         return choices
+
+    async def _require_saved(self) -> None:
+        """Raise `Conflict` in words while what was changed in the last run is still being saved."""
+        ref = await self.ref()
+        async with self.foundation.database.reading() as session:
+            await at_stop.require_none(session, ref.person, ref.workspace)
 
     async def _ref_if_any(self) -> PodRef | None:
         with suppress(Refused, NotAllowed):

@@ -1,9 +1,8 @@
 """LocalWorkspaceSpawner: workspaces as processes of this machine."""
 
-import socket
-
 from jupyterhub.spawner import Spawner
 
+from petrihub_core.ports import free_port
 from petrihub_spawner.backends.local_runner import HOST
 from petrihub_spawner.backends.workspace import WorkspaceSteps
 
@@ -17,7 +16,7 @@ class LocalWorkspaceSpawner(WorkspaceSteps, Spawner):  # type: ignore[misc]  # J
     def listen_at(self) -> int:
         """A free port of the loopback address."""
         self.ip = HOST
-        self.port = free_port()
+        self.port = free_port(HOST)
         return int(self.port)
 
     async def start(self) -> str:
@@ -35,11 +34,3 @@ class LocalWorkspaceSpawner(WorkspaceSteps, Spawner):  # type: ignore[misc]  # J
     async def get_url(self) -> str:
         """Where it answers."""
         return await self.run_get_url() or str(self.server.url)
-
-
-def free_port() -> int:
-    """A port of the loopback address that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-    return port

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from petrihub_core.errors import Unavailable
+from petrihub_core.errors import Unavailable, Unsupported
 from petrihub_spawner.backends import process_group
 from petrihub_spawner.backends.readiness import wait_ready
 from petrihub_spawner.compile.processes import Process, process
@@ -21,7 +21,7 @@ from petrihub_spawner.pod.model import (
     PodRef,
     WorkspacePod,
 )
-from petrihub_spawner.runner import Address, Found, Journal, Look, served_port
+from petrihub_spawner.runner import Address, Found, Helper, Journal, Look, served_port
 from petrihub_spawner.stages import (
     DISK_FULL,
     FREE_SPACE,
@@ -79,6 +79,14 @@ class LocalRunner:
         """End the group, then everything else that bears the workspace's marks."""
         await journal.step("end")
         await self._clean(ref, grace=grace)
+
+    async def keep(self, ref: PodRef, *, grace: int, journal: Journal) -> None:
+        """Refused: what its programs change is on this machine's own disk."""
+        raise Unsupported("Workspaces that are programs of this machine have nothing to keep.")
+
+    async def wake(self, ref: PodRef, order: str, helper: Helper, image: str) -> None:
+        """Refused likewise."""
+        raise Unsupported("Workspaces that are programs of this machine have nothing to keep.")
 
     async def look(self, ref: PodRef) -> Look:
         """Whether the main process runs, and where it answers."""
@@ -160,7 +168,7 @@ class LocalRunner:
 
         try:
             reason = await wait_ready(
-                Address(HOST, pod.door.port), pod.door.ready_path, died, within=pod.start_timeout
+                Address(HOST, pod.door.port), pod.door, died, within=pod.start_timeout
             )
         except TimeoutError as exc:
             raise StartFailed(

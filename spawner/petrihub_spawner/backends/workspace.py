@@ -8,11 +8,13 @@ from typing import Any
 
 from traitlets import default
 
+from petrihub_core import at_stop
 from petrihub_core.errors import PetriHubError, Unsupported
 from petrihub_core.intents import GIVEN_UP, STOP, Asked
 from petrihub_core.records import IntentRow
 from petrihub_spawner.backends.choosing import ChoosingSteps, SpawnRefused
 from petrihub_spawner.backends.runners import shared_runner
+from petrihub_spawner.carrying import with_storage_key
 from petrihub_spawner.choices import Choices
 from petrihub_spawner.circumstances import Circumstances
 from petrihub_spawner.effects import (
@@ -28,8 +30,9 @@ from petrihub_spawner.journal import IntentJournal
 from petrihub_spawner.planner import Request, plan
 from petrihub_spawner.pod.model import PodRef, WorkspacePod
 from petrihub_spawner.progress import Event, Progress
-from petrihub_spawner.runner import Address, Look, Runner
-from petrihub_spawner.stages import TRY_AGAIN, Stage, StartFailed
+from petrihub_spawner.runner import Address, Look, Runner, Silent
+from petrihub_spawner.saving import with_credential
+from petrihub_spawner.stages import LONGEST_FETCH, TRY_AGAIN, Stage, StartFailed
 from petrihub_spawner.turns import LONGEST_WAIT, shared_turns
 from petrihub_spawner.waits import turn_of
 
@@ -45,6 +48,7 @@ class WorkspaceSteps(ChoosingSteps):
     _in_line = False  # the start was not begun outside yet, and may be on record as waiting
     _cut_off = ""  # the intent of a start that was cancelled
     _recalled = False
+    tells_use = False  # a gate reports when it was used: see `WorkspaceProxy`
 
     # --- what a backend may give  -------------------------------------------------------------
 
@@ -62,7 +66,7 @@ class WorkspaceSteps(ChoosingSteps):
     def _start_limit(self) -> int:
         # ours come first, and name the stage
         limit = self.foundation.deployment.workspaces.start_timeout
-        return int(LONGEST_WAIT) + limit + _MARGIN
+        return int(LONGEST_WAIT) + LONGEST_FETCH + limit + _MARGIN
 
     # --- start ----------------------------------------------------------------------------
 
@@ -88,6 +92,7 @@ class WorkspaceSteps(ChoosingSteps):
 
     async def _start_recorded(self, progress: Progress) -> str:
         intents, turns = self.foundation.intents, shared_turns()
+        await self._require_saved()
         seen = await self._circumstances()
         choices = self._judge(self.user_options, seen)
         turns.at_once = seen.starts_at_once
@@ -115,7 +120,7 @@ class WorkspaceSteps(ChoosingSteps):
         intents = self.foundation.intents
         progress.step("plan")
         pod = await self.planned_pod(choices, seen)
-        self._ref = pod.ref
+        self._ref, self.tells_use = pod.ref, bool(pod.door.keeper)
         row = await intents.begin(
             start_of(pod, choices),
             deadline_s=pod.start_timeout + _MARGIN,
@@ -125,7 +130,11 @@ class WorkspaceSteps(ChoosingSteps):
         fail_point("start.begun")
         journal = IntentJournal(intents, row.id, "start", progress)
         try:
-            address = await self._in_time(replace(pod, intent=row.id), journal)
+            pod = await with_credential(
+                self.foundation.database, replace(pod, intent=row.id), choices, seen.images
+            )
+            pod = await with_storage_key(self.foundation.database, self.foundation.deployment, pod)
+            address = await self._in_time(pod, journal)
         except asyncio.CancelledError:
             self._cut_off = row.id
             raise
@@ -145,8 +154,10 @@ class WorkspaceSteps(ChoosingSteps):
         return Asked(asker.name, f"{self.user.name}/{self.name}")
 
     async def _in_time(self, pod: WorkspacePod, journal: IntentJournal) -> Address:
+        limit = pod.start_timeout + _MARGIN // 2
         try:
-            async with asyncio.timeout(pod.start_timeout + _MARGIN // 2):
+            async with asyncio.timeout(limit) as clock:
+                journal.limited(clock, limit, _MARGIN // 2)
                 return await self.runner().start(pod, journal)
         except TimeoutError as exc:
             raise StartFailed(
@@ -172,6 +183,9 @@ class WorkspaceSteps(ChoosingSteps):
                 ready_path=f"{self.server.base_url}api",
                 as_root=os.geteuid() == 0,
                 refused_apps={each.id: each.refusal for each in seen.offered.apps},
+                image_server=seen.image_server,
+                places=seen.places,
+                started_as=seen.started_as,
             )
         )
 
@@ -185,9 +199,7 @@ class WorkspaceSteps(ChoosingSteps):
         row = await intents.begin(effect_on(ref, STOP), deadline_s=grace + _MARGIN)
         fail_point("stop.begun")
         try:
-            await self.runner().stop(
-                ref, grace=grace, journal=IntentJournal(intents, row.id, "stop")
-            )
+            await self._end(ref, grace, IntentJournal(intents, row.id, "stop"))
         except BaseException as exc:
             reason = exc.jupyterhub_message if isinstance(exc, PetriHubError) else "Interrupted."
             await asyncio.shield(intents.fail(row.id, reason))
@@ -196,6 +208,18 @@ class WorkspaceSteps(ChoosingSteps):
         await intents.finish(row.id)
         fail_point("stop.finished")
 
+    async def _end(self, ref: PodRef, grace: int, journal: IntentJournal) -> None:
+        """Remove the workspace, or keep it until it is saved."""
+        kept = await self._ask_to_save(ref)
+        end = self.runner().keep if kept else self.runner().stop
+        await end(ref, grace=grace, journal=journal)
+
+    async def _ask_to_save(self, ref: PodRef) -> bool:
+        async with self.foundation.database.session() as session:
+            order = await at_stop.ask(session, ref.person, ref.workspace)
+        fail_point("stop.asked")
+        return order is not None
+
     # --- watch ----------------------------------------------------------------------------
 
     async def run_poll(self) -> int | None:
@@ -203,7 +227,7 @@ class WorkspaceSteps(ChoosingSteps):
         if self._starting:
             return None
         ref = await self._ref_if_any()
-        if ref is None:
+        if ref is None or await self._is_kept(ref):
             return 0
         await self._give_up(ref)
         if not self._recalled:
@@ -215,6 +239,11 @@ class WorkspaceSteps(ChoosingSteps):
             return None
         await self._bury(ref, look)
         return 0
+
+    async def _is_kept(self, ref: PodRef) -> bool:
+        """Whether it has stopped, and only waits to be saved."""
+        async with self.foundation.database.reading() as session:
+            return await at_stop.kept_of(session, ref.person, ref.workspace) is not None
 
     async def _give_up(self, ref: PodRef) -> None:
         """Write down that the start was cancelled because somebody gave it up.
@@ -239,9 +268,7 @@ class WorkspaceSteps(ChoosingSteps):
         intents = self.foundation.intents
         for row in await intents.open_intents():
             if row.workspace == ref.key and _is_stop_of_another_life(row, intents.boot):
-                await self.runner().stop(
-                    ref, grace=0, journal=IntentJournal(intents, row.id, "stop")
-                )
+                await self._end(ref, 0, IntentJournal(intents, row.id, "stop"))
                 await intents.finish(row.id)
 
     def _take_token_back(self, look: Look) -> None:
@@ -251,7 +278,9 @@ class WorkspaceSteps(ChoosingSteps):
 
     async def _bury(self, ref: PodRef, look: Look) -> None:
         remains = await self.runner().find(ref)
-        if remains:
+        if remains and await self._ask_to_save(ref):
+            await self.runner().keep(ref, grace=0, journal=Silent())
+        elif remains:
             self.log.warning("Workspace %s ended: %s", ref.name, look.ended)
             await self.runner().remove(remains, grace=0)
         await note_ended(self.foundation.intents, self._title(), ref, look.ended)
@@ -263,7 +292,12 @@ class WorkspaceSteps(ChoosingSteps):
         state: dict[str, Any] = super().get_state()  # type: ignore[misc]
         if self._ref is not None:
             state["workspace"] = self._ref.key
-        return state
+        return {**state, "tells_use": self.tells_use}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """What a restarted hub must know of a workspace that runs."""
+        super().load_state(state)  # type: ignore[misc]
+        self.tells_use = bool(state.get("tells_use", False))
 
     def clear_state(self) -> None:
         """Forget the last start's progress."""

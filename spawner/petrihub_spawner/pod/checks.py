@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from posixpath import normpath
 
 from petrihub_core.errors import ConfigError, PetriHubError
 from petrihub_spawner.pod.model import Container, WorkspacePod
@@ -27,7 +28,18 @@ def check(pod: WorkspacePod) -> WorkspacePod:
         raise _wrong("two containers have the same name")
     if not 1 <= pod.door.port <= 65535:
         raise _wrong(f"port {pod.door.port} does not exist")
+    if any(container.shares_processes for container in (pod.main, *pod.apps)):
+        raise _wrong("only a helper can look at the processes of the main container")
+    if pod.door.keeper and pod.door.keeper not in {each.name for each in pod.sidecars}:
+        raise _wrong(f"there is no helper {pod.door.keeper!r} to keep the door")
+    if any(container.carries for container in (pod.main, *pod.apps)):
+        raise _wrong("only a helper can make mounts")
+    if any(volume.remote for volume in pod.volumes) and pod.carrier is None:
+        raise _wrong("there is no helper to mount what is kept elsewhere")
     volumes = {volume.name for volume in pod.volumes}
+    for each in ({volume.external for volume in pod.volumes}, volumes):
+        if len(each) != len(pod.volumes):
+            raise _wrong("two volumes have the same name")
     for container in pod.containers():
         _check_container(container, volumes)
     return pod
@@ -42,7 +54,7 @@ def _check_container(container: Container, volumes: set[str]) -> None:
     for mount in container.mounts:
         if mount.volume not in volumes:
             raise _wrong(f"{container.name!r} mounts {mount.volume!r}, which the pod has not")
-        if not mount.path.startswith("/") or ".." in mount.path.split("/"):
+        if not mount.path.startswith("/") or normpath(mount.path) != mount.path:
             raise _wrong(f"{container.name!r} mounts at {mount.path!r}, which is no absolute path")
     paths = [mount.path for mount in container.mounts]
     if len(set(paths)) != len(paths):

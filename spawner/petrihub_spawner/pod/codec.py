@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
+from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from petrihub_spawner.pod.model import WorkspacePod
@@ -25,9 +26,10 @@ def decode(data: Json) -> WorkspacePod:
 
 
 def without_secrets(pod: WorkspacePod) -> WorkspacePod:
-    """The same pod with no secrets in any container."""
+    """The same pod with no secrets in any container, nor at its door."""
     return replace(
         pod,
+        door=replace(pod.door, proof=""),
         main=replace(pod.main, secrets={}),
         apps=tuple(replace(c, secrets={}) for c in pod.apps),
         sidecars=tuple(replace(c, secrets={}) for c in pod.sidecars),
@@ -52,6 +54,8 @@ def _decode(kind: Any, value: Any) -> Any:
             raise ValueError(f"{kind.__name__} has no {sorted(unknown)[0]!r}")
         return kind(**{name: _decode(hints[name], value[name]) for name in value})
     origin = get_origin(kind)
+    if origin is UnionType:  # something, or None
+        return None if value is None else _decode(get_args(kind)[0], value)
     if origin is tuple:
         return tuple(_decode(get_args(kind)[0], item) for item in value)
     if origin is Mapping:

@@ -8,6 +8,7 @@ from petrihub_core.names import external_name
 DEPLOYMENT_LABEL = "org.petrihub.deployment"
 WORKSPACE_LABEL = "org.petrihub.workspace"
 PERSON_LABEL = "org.petrihub.person"
+CARRIER_LABEL = "org.petrihub.carrier"
 INTENT_LABEL = "org.petrihub.intent"
 
 DEPLOYMENT_VARIABLE = "PETRIHUB_DEPLOYMENT"
@@ -45,11 +46,37 @@ class Resources:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Remote:
+    """Where a volume's files are when they are not on the machine that runs the pod.
+
+    `kind` sftp: `host`, `port`, `account` and `host_key` of a file server. `kind` s3: `endpoint`,
+    `region`, `bucket` and `prefix` of an object store. No secrets.
+    """
+
+    kind: str
+    host: str = ""
+    port: int = 0
+    account: str = ""
+    host_key: str = ""
+    endpoint: str = ""
+    region: str = ""
+    bucket: str = ""
+    prefix: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Volume:
-    """Storage that outlives the pod; `external` is its name outside."""
+    """Storage that outlives the pod; `external` is its name outside.
+
+    `subject` is the id of the person or group whose it is, empty if it is everybody's; `title` is
+    for people. `remote` None: the backend keeps it on its own machine.
+    """
 
     name: str
     external: str
+    subject: str = ""
+    title: str = ""
+    remote: Remote | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,24 +90,42 @@ class Mount:
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """One program of the pod. `secrets` are environment too, but are never written down."""
+    """One program of the pod. `secrets` are environment too, but are never written down.
+
+    `entrypoint` empty: the image's own. `shares_processes`: it sees the main container's processes
+    and, as the same user, through them its files; it sees nothing else of the machine. `carries`:
+    it makes the mounts of the remote volumes that the others see; it is ready before they are
+    made, and may mount and nothing else. `restarts`: how often it is started again after it failed.
+    `sealed`: how it is started is all said here, and nothing that its image says of it counts.
+    """
 
     name: str
     image: str = ""
+    entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     mounts: tuple[Mount, ...] = ()
     resources: Resources
     working_dir: str = ""
+    shares_processes: bool = False
+    carries: bool = False
+    sealed: bool = False
+    restarts: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Door:
-    """Where the main container answers: its port, and a path that answers below 500 when ready."""
+    """Where the pod answers: its port, and a path that answers below 500 when ready.
+
+    `keeper` is the name of the container that answers there and whose network the others share;
+    empty: the main one. `proof` is what only the keeper can answer with; empty: it need not.
+    """
 
     port: int
     ready_path: str = "/"
+    keeper: str = ""
+    proof: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +150,20 @@ class WorkspacePod:
     def containers(self) -> tuple[Container, ...]:
         """Main first: backends may rely on the order."""
         return (self.main, *self.apps, *self.sidecars)
+
+    @property
+    def keeper(self) -> Container:
+        """The container whose network it is, and which answers at the door."""
+        return next((c for c in self.sidecars if c.name == self.door.keeper), self.main)
+
+    @property
+    def carrier(self) -> Container | None:
+        """The helper that makes the mounts of remote volumes; None without any."""
+        return next((c for c in self.sidecars if c.carries), None)
+
+    def volume(self, name: str) -> Volume:
+        """The volume that a mount names."""
+        return next(volume for volume in self.volumes if volume.name == name)
 
     def labels(self) -> dict[str, str]:
         """What every outside object of this start carries."""

@@ -43,8 +43,11 @@ from petrihub_spawner.pod.model import (
 )
 from petrihub_spawner.runner import Silent
 
+from tests.platform import remove_everything
+
 STAND_IN = Path(__file__).parents[1] / "stand_in.py"
 HOME = "/home/researcher"
+PYTHON = f"{sys.base_prefix}/bin/python{sysconfig.get_python_version()}"  # in the stand-in's image
 
 
 @pytest.fixture(scope="session")
@@ -170,16 +173,16 @@ class DockerBench:
         )
 
 
-def remove_everything(deployment: Deployment) -> None:
-    """What tests made on the engine, volumes and hub network too."""
-    client = docker.APIClient(base_url=f"unix://{deployment.docker.socket}", version="auto")
-    mine = {"label": f"org.petrihub.deployment={deployment.id}"}
-    for item in client.containers(all=True, filters=mine):
-        client.remove_container(item["Id"], force=True, v=True)
-    for item in client.networks(filters=mine):
-        client.remove_network(item["Id"])
-    for item in client.volumes(filters=mine)["Volumes"] or []:
-        client.remove_volume(item["Name"])
+def clear(deployment: Deployment) -> None:
+    """Remove what tests made on the engine."""
+    engine = docker.APIClient(base_url=f"unix://{deployment.docker.socket}", version="auto")
+    remove_everything(engine, deployment.id)
+
+
+@pytest.fixture(scope="session")
+def client(engine_socket: str) -> docker.APIClient:
+    """The engine, as its own command would ask it."""
+    return docker.APIClient(base_url=f"unix://{engine_socket}", version="auto", timeout=180)
 
 
 @pytest.fixture
@@ -188,7 +191,7 @@ async def docker_bench(
 ) -> AsyncIterator[DockerBench]:
     bench = DockerBench(docker_deployment, stand_in_image)
     yield bench
-    await asyncio.to_thread(remove_everything, docker_deployment)
+    await asyncio.to_thread(clear, docker_deployment)
 
 
 @pytest.fixture
@@ -206,7 +209,7 @@ async def idle_docker_hub(new_hub, docker_deployment: Deployment, stand_in_image
         )
     yield hub
     await hub.kill()
-    await asyncio.to_thread(remove_everything, docker_deployment)
+    await asyncio.to_thread(clear, docker_deployment)
 
 
 @pytest.fixture

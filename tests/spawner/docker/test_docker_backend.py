@@ -7,7 +7,6 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-import docker
 import pytest
 
 from petrihub_core.deployment import DockerSection
@@ -21,12 +20,8 @@ from petrihub_spawner.stages import StartFailed
 pytestmark = pytest.mark.docker
 
 
-@pytest.fixture
-def client(engine_socket):
-    return docker.APIClient(base_url=f"unix://{engine_socket}", version="auto")
-
-
 async def test_every_container_has_the_hardened_profile(docker_bench, client):
+    """A50."""
     pod = docker_bench.pod("ada", "study")
     helper = Container(
         name="helper",
@@ -108,6 +103,7 @@ async def test_a_program_that_is_not_in_the_image_is_named(docker_bench):
 
 
 async def test_a_container_removed_behind_our_back_is_noticed(docker_bench, client):
+    """F11."""
     pod = docker_bench.pod("ada", "study")
     await started(docker_bench, pod)
     client.remove_container(pod.name, force=True)

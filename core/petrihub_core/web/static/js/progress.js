@@ -1,7 +1,7 @@
 /* Follows the start of a workspace by the hub's event stream.
 
-Events: {message, progress} from any spawner; ours add {stage, estimate_seconds}, while it waits {place, waiting} and, when it fails, {failed,
-stage, html_message}. The hub itself ends the stream with {ready} or {failed, message, html_message}.
+Events: {message, progress} from any spawner; ours add {stage, estimate_seconds}, while it waits {place, waiting}, while an image comes {bytes, total_bytes}
+and, when it fails, {failed, stage, html_message}. The hub itself ends the stream with {ready} or {failed, message, html_message}.
 A failure reads "Failed while <stage>: <reason>"; its HTML has the log in a <pre>. */
 import { hub, baseUrl } from "./hub.js";
 
@@ -39,17 +39,26 @@ function tick() {
   at("ph-elapsed").textContent = `${span(seconds())} so far`;
 }
 
-function note(words, inLine = false) {
+/** `kind`: of several in a row, only the newest is of interest, such as a place in line. */
+function note(words, kind = "") {
   const last = at("ph-events").lastElementChild;
   if (!words || last?.dataset.words === words) return;
-  if (inLine && last?.dataset.inLine) last.remove(); // only the newest place in line is of interest
+  if (kind && last?.dataset.kind === kind) last.remove();
   const item = document.createElement("li");
-  if (inLine) item.dataset.inLine = "yes";
+  item.dataset.kind = kind;
   const time = document.createElement("time");
   time.textContent = span(seconds());
   item.append(time, words);
   item.dataset.words = words;
   at("ph-events").append(item);
+}
+
+/** How much of an image has come; its words change every second, too often to be read aloud. */
+function showCome({ bytes, total_bytes: total }) {
+  const bar = at("ph-come");
+  bar.hidden = total === undefined;
+  at("ph-message").setAttribute("aria-live", bar.hidden ? "polite" : "off");
+  if (!bar.hidden) Object.assign(bar, { max: total, value: bytes });
 }
 
 /** The text of what comes as HTML; never put into the page as HTML. */
@@ -116,8 +125,9 @@ function hear(event) {
   }
   // the estimate stands beside the elapsed time already
   const words = event.message === "Server requested" ? "Start requested" : event.message?.replace(/ \(usually about .*\)$/, "");
+  showCome(event);
   if (words) at("ph-message").textContent = words;
-  note(words, "place" in event);
+  note(words, ["place", "total_bytes"].find((each) => each in event));
   showStages();
   tick();
 }

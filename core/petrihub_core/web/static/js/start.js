@@ -3,6 +3,17 @@ import { onceOnly } from "./once.js";
 
 const form = document.getElementById("spawn_form");
 
+/* checkpoints that stand on another image than the chosen profile's cannot be chosen */
+function followCheckpoints(profile) {
+  const list = form.querySelector("select[name=checkpoint]");
+  if (!list) return "";
+  for (const each of list.options) each.disabled = Boolean(each.value) && !each.dataset.profiles.split(" ").includes(profile.value);
+  if (list.selectedOptions[0]?.disabled) list.value = "";
+  const older = list.selectedOptions[0]?.dataset.older;
+  form.querySelector("[data-checkpoint-note]").textContent = older ? ` ${older}` : "";
+  return list.value ? `from ${list.selectedOptions[0].textContent.trim()}` : "";
+}
+
 function follow() {
   const profile = form.querySelector("input[name=profile]:checked");
   const button = form.querySelector("[type=submit]");
@@ -28,7 +39,7 @@ function follow() {
   const size = form.querySelector("input[name=size]:checked");
   const sizeWords = size ? form.querySelector(`label[for="${size.id}"] span`).textContent.trim() : "";
   const usual = size ? JSON.parse(profile.dataset.usual)[size.value] : "";
-  words.textContent = [title, sizeWords, usual].filter(Boolean).join(", ");
+  words.textContent = [title, sizeWords, usual, followCheckpoints(profile)].filter(Boolean).join(", ");
 }
 
 if (form) {

@@ -1,0 +1,1 @@
+"""The checkpointer: finds what a person changed in a workspace and saves it as one image layer."""

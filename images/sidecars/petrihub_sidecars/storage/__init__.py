@@ -1,0 +1,1 @@
+"""What looks after the places where people keep their files."""
