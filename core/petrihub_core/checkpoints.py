@@ -320,7 +320,7 @@ async def _expire_at_stop(session: AsyncSession, checkpoint: Checkpoint) -> None
     if checkpoint.state == State.WAITING:
         checkpoint.state, checkpoint.deadline = State.ASKED, now() + ASKED_WITHIN
     else:
-        await fail(session, checkpoint, str(checkpoint.progress.get("problem") or _NO_ANSWER))
+        await fail(session, checkpoint, _NO_ANSWER)
 
 
 def rebuilt(checkpoint: Checkpoint, images: Sequence[WorkspaceImage]) -> bool:

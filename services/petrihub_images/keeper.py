@@ -142,7 +142,7 @@ class Keeper:
         for layer in base.manifest["layers"]:
             await service.registry.mount(layer["digest"], source=base.repository, target=target)
         async with service.database.session() as session:
-            row = await session.get_one(Checkpoint, order.id)
+            row = await session.get_one(Checkpoint, order.id, with_for_update=True)
             row.prepared = True
             if row.state == State.ASKED:
                 row.progress, row.deadline = {}, now() + _MORE_TIME
@@ -153,7 +153,7 @@ class Keeper:
         self, order_id: str, progress: dict[str, Any], *, more_time: bool = False
     ) -> None:
         async with self._service.database.session() as session:
-            row = await session.get_one(Checkpoint, order_id)
+            row = await session.get_one(Checkpoint, order_id, with_for_update=True)
             if row.state != State.ASKED:
                 return
             row.progress = progress
