@@ -25,6 +25,7 @@ import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from petrihub_cli.product import NODE
+from petrihub_core import ports
 from petrihub_core.database import Database, migrate
 from petrihub_core.ports import free_port
 
@@ -39,6 +40,10 @@ IN_CI = os.environ.get("CI") == "true"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# processes that test side by side do not choose among the same ports
+_which = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_each = len(ports._OWN) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+ports._OWN = ports._OWN[_which * _each : (_which + 1) * _each]
 # an assertion or a request that says nothing else may take five seconds, and on a busy machine a
 # page takes longer; what hangs is ended by the test's own limit
 expect.set_options(timeout=30_000)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import version
+from typing import Any
 
 import josepy
 import requests
@@ -21,6 +22,7 @@ from petrihub_core.errors import Refused, Unavailable
 
 _SECONDS_PER_CALL = 20
 _SECONDS_TO_FINISH = 120
+_TRIES = 10  # of a request whose nonce was refused, though it is good; each is two of the library's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +88,19 @@ def finish(begun: Begun) -> str:
         return chain
 
 
+class _Network(client.ClientNetwork):
+    """Asks again with another nonce (RFC 8555, section 6.5); the library gives up after two."""
+
+    def post(self, *args: Any, **options: Any) -> requests.Response:
+        for _ in range(_TRIES - 1):
+            try:
+                return super().post(*args, **options)
+            except messages.Error as exc:
+                if exc.code != "badNonce":
+                    raise
+        return super().post(*args, **options)
+
+
 @contextmanager
 def _connected(wish: Wish) -> Iterator[client.ClientNetwork]:
     loaded = serialization.load_pem_private_key(wish.account_key.encode(), password=None)
@@ -94,7 +109,7 @@ def _connected(wish: Wish) -> Iterator[client.ClientNetwork]:
     with tempfile.NamedTemporaryFile("w", suffix=".pem") as bundle:
         bundle.write(wish.ca_bundle)
         bundle.flush()
-        net = client.ClientNetwork(
+        net = _Network(
             josepy.jwk.JWKEC(key=loaded),
             alg=josepy.jwa.ES256,
             user_agent=f"PetriHub/{version('petrihub')}",

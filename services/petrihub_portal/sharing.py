@@ -156,7 +156,7 @@ async def settle(portal: Portal, place: Place) -> list[str]:
         if not await doors.set(place, before, wanted):
             return []
         expelled = await doors.look_again(place)
-    if expelled:
+        # before anybody else finds nothing left to do, and says that it is done
         async with portal.database.session() as session:
             for name in expelled:
                 await audit.record(

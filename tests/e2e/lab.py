@@ -17,6 +17,13 @@ def new_workspace(page: Page, home: str, name: str) -> None:
     expect(page.get_by_role("heading", level=1)).to_contain_text("Start")
 
 
+def be_patient(page: Page) -> None:
+    """From now on wait for a file that is long in opening, as a person on a busy machine does."""
+    slow = page.get_by_role("dialog").filter(has_text="is taking some time to load")
+    wait = slow.get_by_role("button", name="Continue waiting")
+    page.add_locator_handler(slow, lambda _: wait.click())
+
+
 def press_start(page: Page) -> None:
     """Press Start and wait until JupyterLab shows its launcher."""
     page.get_by_role("button", name="Start", exact=True).click()
@@ -26,9 +33,7 @@ def press_start(page: Page) -> None:
 
 def run_all(page: Page, lab_url: str, path: str) -> None:
     """Open a notebook and run it to its last cell; fails on the first error shown."""
-    slow = page.get_by_role("dialog").filter(has_text="is taking some time to load")
-    wait = slow.get_by_role("button", name="Continue waiting")
-    page.add_locator_handler(slow, lambda _: wait.click())  # what a person on a busy machine does
+    be_patient(page)
     page.goto(f"{lab_url}/tree/{quote(path)}")
     notebook = page.locator(".jp-NotebookPanel")
     expect(notebook).to_be_visible(timeout=60_000)

@@ -13,7 +13,7 @@ from petrihub_core.deployment import read_deployment
 from petrihub_core.places import Kind, external
 from petrihub_core.records import Person
 
-from tests.e2e.lab import START_MS, new_workspace, press_start
+from tests.e2e.lab import START_MS, be_patient, new_workspace, press_start
 from tests.e2e.studio import Studio
 from tests.e2e.test_checkpoints import Machine
 
@@ -90,6 +90,7 @@ def lab(studio: Studio, machine: Machine) -> Page:
     new_workspace(page, studio.home, "study")
     page.get_by_label("Notebooks").check()
     press_start(page)
+    be_patient(page)
     return page
 
 

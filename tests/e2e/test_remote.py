@@ -17,7 +17,7 @@ from petrihub_core.ports import free_port
 from petrihub_spawner.backends.networks import networks_of_this_machine
 
 from tests.e2e.conftest import signed_up
-from tests.e2e.lab import START_MS, new_workspace, press_start
+from tests.e2e.lab import START_MS, be_patient, new_workspace, press_start
 from tests.e2e.studio import Studio
 from tests.e2e.test_places import CONTENTS, look
 from tests.platform import petrihub
@@ -110,6 +110,7 @@ def test_f38_a40_a_home_on_a_file_server(studio: Studio, server: FileServer) -> 
     page = studio.admin.new_page()
     new_workspace(page, studio.home, "study")
     press_start(page)
+    be_patient(page)
     storage = page.locator(".petrihub-Storage")
     expect(storage).to_have_text("Storage: ok", timeout=TOLD_MS)
     [home] = (server.data / "homes").iterdir()

@@ -183,8 +183,7 @@ def small_apps(folder: Path) -> list[dict[str, Any]]:
         served("viewer", "{port}", "{file}", **files),
         served("absolute", absolute_url=True, health="/"),
         app("crash", python, "-c", "print('first'); print('no such genome'); raise SystemExit(3)"),
-        app("silent", python, "-c", "import time; print('thinking', flush=True); time.sleep(99)")
-        | {"timeout": 1},
+        app("silent", "sh", "-c", "echo thinking; exec sleep 99") | {"timeout": 5},
         app("absent", "no-such-program-here", requires=["no-such-program-here"])
         | {"missing": "Absent is not installed. Choose another profile."},
         app("unsaid", "no-such-program-here"),

@@ -88,7 +88,8 @@ async def test_the_launcher_has_a_section_apps_with_a_tile_for_each(lab: Page) -
     assert [label.strip() for label in labels] == ["Hello", "Crash", "Viewer", "Absent", "Images"]
     pictures = cards.locator("img")
     for picture in await pictures.all():
-        assert await picture.evaluate("image => image.complete && image.naturalWidth > 0")
+        await expect(picture).to_have_js_property("complete", True)
+        assert await picture.evaluate("image => image.naturalWidth > 0")
     assert await tile(lab, "hello").get_attribute("title") == "Says what it sees"
     await expect(lab.get_by_text("official Jupyter news")).to_have_count(0)
 

@@ -28,7 +28,7 @@ async def test_a_failed_app_can_be_tried_again(workspace: Any) -> None:
 async def test_a_port_that_never_opens_ends_at_the_timeout(workspace: Any) -> None:
     app = await workspace.opened("silent")
     assert app["state"] == "failed"
-    assert app["reason"] == "Silent was not ready after 1 s. Its last line: thinking"
+    assert app["reason"] == "Silent was not ready after 5 s. Its last line: thinking"
 
 
 async def test_a_program_that_is_nowhere_is_named(workspace: Any) -> None:

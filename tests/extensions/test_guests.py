@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from tornado.web import RequestHandler
 
+from petrihub_extensions.guests import door as doors
+from petrihub_extensions.guests import setup
 from petrihub_extensions.guests.rules import Mode, may_say, refusal, seen_as_read_only
-from petrihub_extensions.guests.shares import FRESH, Identities
+from petrihub_extensions.guests.shares import FRESH, Identities, Shares
 from petrihub_extensions.guests.visitors import Visitors
 
 # prints every route of a real server with everything that workspaces have: what runs, and how
@@ -140,6 +147,37 @@ def test_what_the_hub_said_of_a_guest_is_forgotten_early() -> None:
 def test_nobody_is_inside_before_they_come() -> None:
     visitors = Visitors()
     assert (visitors.inside(), visitors.expel("bob"), visitors.connected()) == ([], False, False)
+
+
+class Said(Shares):
+    """What the hub says is written here."""
+
+    names: tuple[str, ...] = ()
+
+    async def _page(self, offset: int) -> dict[str, Any]:
+        items = [{"user": {"name": name}, "scopes": []} for name in self.names]
+        return {"items": items, "_pagination": {"next": None}}
+
+
+async def test_who_was_put_out_by_a_round_is_told_at_the_next_look_and_only_there(
+    monkeypatch: pytest.MonkeyPatch, wait_until: Callable[..., Any]
+) -> None:
+    shares, visitors = Said(None, "ada", "one"), Visitors()
+    door = doors.Door(shares, visitors, doors.Identities(None, Identities("ada", 300)))
+    for name in ("bob", "cyd", "dan"):
+        visitors.seen(name, Mode.VIEW, Mock(spec=RequestHandler))
+    shares.names = ("cyd", "dan")
+    monkeypatch.setattr(setup, "_ROUND", 0.01)
+    rounds = asyncio.create_task(setup.rounds(door, logging.getLogger(__name__)))
+
+    async def bob_is_out() -> bool:
+        return "bob" not in [each.name for each in visitors.inside()]
+
+    await wait_until(bob_is_out)
+    rounds.cancel()
+    shares.names = ("dan",)
+    assert await door.look() == ["bob", "cyd"]
+    assert await door.look() == []
 
 
 async def test_without_a_hub_there_is_no_door(workspace: Any) -> None:

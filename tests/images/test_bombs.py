@@ -13,13 +13,21 @@ from typing import Any
 
 import pytest
 
-from petrihub_core import checkpoint_imports, checkpoint_signing
+from petrihub_core import checkpoint_signing
 from petrihub_core.checkpoint_imports import Step
 from petrihub_core.checkpoint_records import Checkpoint
 from petrihub_images import arriving
 
 from tests.images.conftest import Site, digest, layer_of
-from tests.images.test_archives import Files, brought, exported, packed, row, unpacked  # noqa: F401
+from tests.images.test_archives import (  # noqa: F401
+    Files,
+    brought,
+    exported,
+    forgotten,
+    packed,
+    row,
+    unpacked,
+)
 
 pytestmark = pytest.mark.parametrize("site", ["sqlite"], indirect=True)
 
@@ -114,7 +122,7 @@ async def test_a37_bombs_of_a_trusted_signer_are_refused_in_words(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free.pop()))
     done = await brought(site, content, part=2**20)
     assert (done.state, "disk has no space" in done.reason) == (Step.FAILED, True)
-    assert not list(checkpoint_imports.file_of(site.deployment, "x").parent.iterdir())
+    await forgotten(site)
     # and what is as it should be is taken
     monkeypatch.undo()
     made = with_layers(site, unpacked(content), [half, other])

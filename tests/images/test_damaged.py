@@ -21,7 +21,7 @@ from petrihub_images.arriving import Arrived, arrived, opened
 from petrihub_portal.areas.checkpoint_archives_api import _watched
 
 from tests.images.conftest import Member, Site
-from tests.images.test_archives import exported, row, sent, settled  # noqa: F401 - a fixture
+from tests.images.test_archives import exported, forgotten, row, sent, settled  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.parametrize("site", ["sqlite"], indirect=True)
 
@@ -80,8 +80,7 @@ async def test_f40_whoever_is_killed_while_it_is_taken_in_it_is_there_once_and_n
     async with site.database.reading() as session:
         brought_in = select(Checkpoint).where(Checkpoint.workspace == "imported")
         assert len((await session.scalars(brought_in)).all()) == 1
-    while list(left.parent.iterdir()):  # noqa: ASYNC110 - it goes right after that
-        await asyncio.sleep(0.02)
+    await forgotten(site)
 
 
 async def test_f43_a_layer_that_rotted_is_never_exported_and_its_owner_reads_why(

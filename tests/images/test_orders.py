@@ -17,6 +17,7 @@ from petrihub_core.intents import STOP
 from petrihub_core.records import AuditRow, Notification, now
 from petrihub_images import bases
 from petrihub_images.bases import Bases
+from petrihub_spawner.contract import until
 
 from tests.images.conftest import BASE_DIGEST, BASE_IMAGE, Member, Site, digest
 
@@ -231,12 +232,22 @@ async def test_a_part_of_a_layer_that_is_cut_costs_only_this_part(site: Site, ad
     assert (await site.call("PUT", end, token)).status_code == 201
 
 
+async def prepared(site: Site, order: Checkpoint) -> None:
+    """Wait until the service has done its part of the order: it writes its row no more."""
+
+    async def done() -> bool:
+        return (await site.row(order.id)).prepared
+
+    await until(done)
+
+
 async def test_an_order_that_nobody_takes_fails_with_a_reason(site: Site, ada: Member) -> None:
     asked = await site.ask(ada)
+    await prepared(site, asked)
     async with site.database.session() as session:
         row = await session.get_one(Checkpoint, asked.id)
         row.deadline = now() - timedelta(seconds=1)
-    async with site.database.session() as session:
+        await session.flush()
         await checkpoints.expire(session)
     failed = await site.row(asked.id)
     assert (failed.state, failed.ended_at is not None) == (State.FAILED, True)
@@ -245,6 +256,7 @@ async def test_an_order_that_nobody_takes_fails_with_a_reason(site: Site, ada: M
 
 async def test_what_the_workspace_had_asked_for_ends_with_it(site: Site, ada: Member) -> None:
     asked = await site.ask(ada)
+    await prepared(site, asked)
     await site.start(ada.person, ada.workspace, STOP)
     assert (await site.call("GET", "/sidecar/v1/order", ada)).status_code == 401
     async with site.database.session() as session:

@@ -61,7 +61,8 @@ def pebble(folder: Path, http_port: int) -> Iterator[tuple[str, str]]:
             ["pebble", "-config", folder / "pebble.json"],
             stdout=log,
             stderr=log,
-            env={**os.environ, "PEBBLE_VA_NOSLEEP": "1"},
+            # of every hundred good nonces it refuses so many
+            env={**os.environ, "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "30"},
         )
     try:
         url = f"https://{DOMAIN}:{port}/dir"

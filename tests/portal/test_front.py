@@ -18,11 +18,12 @@ from tornado.httpclient import HTTPRequest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from petrihub_core.database import Database
+from petrihub_core.deployment import Deployment
 from petrihub_core.errors import Conflict
 from petrihub_core.ports import free_port
 from petrihub_core.records import AuditRow, SealedSecret, now
 from petrihub_core.settings.vault import Vault
-from petrihub_portal.certificate_store import CertificateStore
+from petrihub_portal.certificate_store import CertificateStore, _alone_in
 from petrihub_portal.certificates import look_at, self_signed
 from petrihub_portal.replacing import replace
 
@@ -261,11 +262,17 @@ async def test_a_certificate_that_the_front_does_not_serve_is_taken_back(
     # as with a wrong [front] inside: the portal does not find the front
     wrong = fronted.deployment.front.model_copy(update={"inside": f"127.0.0.1:{free_port()}"})
     lost = fronted.deployment.model_copy(update={"front": wrong})
-    for deployment, words in ((elsewhere, "it still serves"), (lost, "no HTTPS connection")):
+
+    async def taken_back(deployment: Deployment, words: str) -> None:
         store = CertificateStore(deployment, fronted_tables, vault)
         with pytest.raises(Conflict, match=words):
             await replace(store, self_signed(DOMAIN, now()), "uploaded", by="ada")
         assert (await store.in_force()).fingerprint == before == served(fronted)
+
+    # the running portal writes what is in force too; it would find the front's own file
+    async with _alone_in(fronted.deployment.certificate_file.parent):
+        await taken_back(elsewhere, "it still serves")
+    await taken_back(lost, "no HTTPS connection")
     full = tmp_path / "full"
     full.write_text("no folder")
     store = CertificateStore(

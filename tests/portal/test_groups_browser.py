@@ -88,6 +88,7 @@ def test_the_rules_of_a_group_are_kept_or_refused_beside_what_was_typed(
     page.get_by_role("link", name="Groups", exact=True).first.click()
     page.get_by_label("Search").fill(group)
     page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name=re.compile("found$"))).to_be_visible()
     expect(page.get_by_role("row", name=group)).to_contain_text("open to requests")
     expect(page.get_by_role("row", name=group)).to_contain_text("notebooks")
     look_at(page, "groups-found")

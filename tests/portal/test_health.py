@@ -23,11 +23,15 @@ from tests.portal.guests import API, PORTAL, Guest, Site
 
 
 def test_a_running_platform_is_well(boss: Guest) -> None:
-    answer = boss.get("api/v1/health").json()
-    found = {each["part"]: each for each in answer["components"]}
+    well = {"hub", "proxy", "database", "engine", "images", "reconciler", "clock", "audit"}
+    for _ in range(60):  # on a busy machine the database may just have been slow
+        answer = boss.get("api/v1/health").json()
+        found = {each["part"]: each for each in answer["components"]}
+        if all(found[part]["level"] == "green" for part in well):
+            break
+        time.sleep(1)
     assert set(found) == set(health.PROBES)
-    for part in ("hub", "proxy", "database", "engine", "images", "reconciler", "clock", "audit"):
-        assert found[part]["level"] == "green", found[part]
+    assert {part: found[part] for part in well if found[part]["level"] != "green"} == {}
     assert (found["backups"]["level"], answer["level"]) == ("yellow", "yellow")
     assert "petrihub backup" in found["backups"]["todo"]
     page = boss.get("admin/health")
@@ -70,7 +74,10 @@ async def away(site: Site) -> AsyncIterator[Portal]:
     server.close()
 
 
-async def test_a_component_that_hangs_is_red_and_nobody_waits_for_it(away: Portal) -> None:
+async def test_a_component_that_hangs_is_red_and_nobody_waits_for_it(
+    away: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "_SLOW_MS", float("inf"))
     began = time.monotonic()
     found = {each.part: each for each in await health.look(away, patience=1.0)}
     assert time.monotonic() - began < 6

@@ -18,7 +18,7 @@ from petrihub_core.records import Group, SettingsVersion
 from tests.portal.browsing import look_at, newcomer, wait_for
 from tests.portal.conftest import Visit
 from tests.portal.guests import PORTAL, Guest, Site
-from tests.portal.workspaces import Hub
+from tests.portal.workspaces import Hub, hub_held
 
 pytestmark = pytest.mark.browser
 START_MS = 120_000
@@ -137,6 +137,7 @@ def test_a_workspace_is_renamed_stopped_and_deleted_with_the_keyboard(
     field.fill("RNA of the liver")
     page.keyboard.press("Enter")
     expect(page.locator("#ph-said")).to_contain_text("RNA study is now called RNA of the liver.")
+    page.wait_for_load_state()  # another page, whose dialogs are wired now
     expect(card.get_by_role("heading")).to_have_text("RNA of the liver")
 
     card.get_by_label("More about RNA of the liver").click()
@@ -150,6 +151,27 @@ def test_a_workspace_is_renamed_stopped_and_deleted_with_the_keyboard(
     dialog.get_by_role("button", name="Delete").click()
     expect(page.locator("#ph-said")).to_contain_text("is deleted. Your files are kept.")
     expect(page.get_by_role("heading", name="Set up your first workspace")).to_be_visible()
+
+
+def test_a_page_of_a_busy_hub_comes_right_by_itself(site: Site, visit: Visit) -> None:
+    guest = newcomer(site)
+    guest.sign_in()
+    add = {"name": "New workspace"}
+    with hub_held(site):
+        page = visit(guest)
+        expect(page.get_by_text("did not answer in time")).to_be_visible()
+        expect(page.get_by_role("heading", **add)).to_be_visible()
+    expect(page.get_by_role("heading", name="Set up your first workspace")).to_be_visible()
+    expect(page.get_by_role("button", **add)).to_be_enabled()
+    for name in ("one", "two", "three"):
+        Hub(site).client.put(f"users/{guest.name}/servers/{name}", json={"display_name": name})
+    with hub_held(site):
+        page.reload()
+        expect(page.get_by_text("did not answer in time")).to_be_visible()
+        expect(page.get_by_role("button", **add)).to_be_enabled()
+    expect(page.get_by_text("You have 3 of 3 workspaces.")).to_be_visible()
+    expect(page.get_by_role("button", **add)).to_be_disabled()
+    expect(page.get_by_label("Name of the new workspace")).to_be_disabled()
 
 
 def test_a_request_goes_from_the_rule_to_the_answer(

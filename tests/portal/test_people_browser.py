@@ -26,6 +26,7 @@ def find(page: Page, name: str) -> None:
     page.goto(f"{PORTAL}admin/people")
     page.get_by_label("Search").fill(name)
     page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name=re.compile("found$"))).to_be_visible()
 
 
 def test_a_colleague_is_invited_by_keyboard_and_comes_in(page: Page, browser: Browser) -> None:

@@ -101,9 +101,14 @@ def stage(site: Site, browser: Browser) -> Iterator[Stage]:
     context = enter(browser, owner)
     made = Stage(site, browser, owner, context.new_page(), inside.base)
     made.notebook(made.page)
-    expect(made.page.locator("#jp-main-statusbar")).to_contain_text("Idle", timeout=PATIENCE_MS)
+    can_run(made.page)
     yield made
     context.close()
+
+
+def can_run(page: Page) -> None:
+    """The page has its session: before, JupyterLab asks for a kernel or runs nothing."""
+    expect(page.locator("#jp-main-statusbar")).to_contain_text("Idle", timeout=PATIENCE_MS)
 
 
 def run_first_cell(page: Page) -> None:
@@ -149,6 +154,7 @@ def test_who_works_together_edits_and_the_owner_sees_it(stage: Stage) -> None:
     page = context.new_page()
     stage.notebook(page)
     expect(page.locator("#petrihub-banner")).to_contain_text("Working together")
+    can_run(page)
     page.locator(".jp-Cell .cm-content").first.click()
     page.keyboard.press("Control+End")
     page.keyboard.type("  # by eve")

@@ -1,6 +1,7 @@
 """A viewer with a client of their own making: the shared document takes nothing from them."""
 
 import asyncio
+import time
 
 import pytest
 from tornado.websocket import WebSocketClientConnection
@@ -10,6 +11,7 @@ from tests.portal.workspaces import WORKSPACE, Inside, Studio, closed, make_gues
 from tests.portal.ywire import edit_of, presence, state_of, told
 
 pytestmark = pytest.mark.timeout(300)
+SAVED_S = 30.0
 
 
 async def room(inside: Inside, path: str) -> WebSocketClientConnection:
@@ -27,10 +29,23 @@ def address(inside: Inside, path: str) -> str:
     return f"api/collaboration/room/{name}?sessionId={session['sessionId']}"
 
 
-async def content(studio: Studio, path: str) -> str:
-    await asyncio.sleep(2.5)  # the room saves a second after an edit
+def content(studio: Studio, path: str) -> str:
     read = studio.of(studio.owner).call("GET", f"api/contents/{path}").json()
     return str(read["content"])
+
+
+async def saved(studio: Studio, path: str, words: str) -> None:
+    """Wait until the room has saved this."""
+    until = time.monotonic() + SAVED_S
+    while (found := content(studio, path)) != words and time.monotonic() < until:  # noqa: ASYNC110
+        await asyncio.sleep(0.2)
+    assert found == words
+
+
+async def still(studio: Studio, path: str, words: str) -> None:
+    """What was sent is not saved either: the room saves a second after an edit."""
+    await asyncio.sleep(2.5)
+    assert content(studio, path) == words
 
 
 @pytest.fixture
@@ -52,10 +67,10 @@ async def test_an_edit_of_a_viewer_is_dropped_and_presence_passes(
     await theirs.write_message(presence(4711, '{"user":{"name":"bob"}}'), binary=True)
     seen = await told(owners, lambda m: m[0] == 1 and b'"bob"' in m)
     assert seen
-    assert await content(studio, "wire.txt") == "first"
+    await still(studio, "wire.txt", "first")
     await owners.write_message(edit_of(await state_of(owners), " and second"), binary=True)
     assert await told(theirs, lambda m: b"and second" in m)
-    assert await content(studio, "wire.txt") == "first and second"
+    await saved(studio, "wire.txt", "first and second")
     owners.close()
     theirs.close()
 
@@ -68,12 +83,12 @@ async def test_from_work_to_view_takes_effect_in_an_open_document(
     inside = studio.let_in(bob, "work")
     theirs = await room(inside, "mode.txt")
     await theirs.write_message(edit_of(await state_of(theirs), " two"), binary=True)
-    assert await content(studio, "mode.txt") == "one two"
+    await saved(studio, "mode.txt", "one two")
     studio.share(kind="person", mode="view", who=bob.name)
     await closed(theirs, within=8)
     again = await room(inside, "mode.txt")
     await again.write_message(edit_of(await state_of(again), " three"), binary=True)
-    assert await content(studio, "mode.txt") == "one two"
+    await still(studio, "mode.txt", "one two")
     again.close()
 
 

@@ -17,12 +17,12 @@ from sqlalchemy import select
 from petrihub_core.checkpoint_records import Checkpoint
 from petrihub_core.checkpoints import State
 from petrihub_core.database import Database
-from petrihub_core.intents import STOP, Effect, Intents
+from petrihub_core.intents import STOP
 from petrihub_core.records import Person
 
 from tests.portal.guests import API, Guest, Site
 from tests.portal.own_tokens import end_tokens, token_of_workspace
-from tests.portal.test_checkpoints import MEASURED, running, saved
+from tests.portal.test_checkpoints import MEASURED, carried_out, running, saved
 
 SAVE = "from petrihub_extensions.checkpoints.command import main; main()"
 Client = Callable[[str], httpx.AsyncClient]
@@ -109,15 +109,8 @@ async def test_it_sees_no_other_workspace_of_its_owner(
 
 async def stopped(tables: Database, ada: Guest) -> None:
     """The workspace's stop, as the spawner writes it down."""
-    effect = Effect(
-        kind=STOP,
-        workspace=f"{ada.person_id}/study",
-        owner=ada.person_id,
-        external={},
-        plan={},
-    )
-    intents = Intents(tables, "boot")
-    await intents.finish((await intents.begin(effect, deadline_s=60)).id)
+    async with tables.session() as session:
+        session.add(carried_out(STOP, ada))
 
 
 async def test_its_token_is_worth_nothing_from_the_stop_on(

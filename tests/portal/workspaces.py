@@ -1,9 +1,14 @@
 """A running workspace of somebody, and what its guests do with it by HTTP and websocket."""
 
 import asyncio
+import json
+import os
 import re
+import signal
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
@@ -39,6 +44,17 @@ async def make_guest(site: Site, name: str = "", kind: type[Guest] = Guest) -> G
         made = kind(site, person.id, name)
     await database.close()
     return made
+
+
+@contextmanager
+def hub_held(site: Site) -> Iterator[None]:
+    """While the block lasts the hub answers nobody."""
+    hub = json.loads((site.deployment.state / "hub-process.json").read_text())["pid"]
+    os.kill(hub, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(hub, signal.SIGCONT)
 
 
 @dataclass

@@ -6,20 +6,23 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import docker
 import httpx
+import psutil
 import tomlkit
 from tornado.httpclient import HTTPRequest
 from tornado.netutil import DefaultExecutorResolver, OverrideResolver
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from petrihub_core.deployment import Deployment, read_deployment
-from petrihub_core.ports import free_port
+from petrihub_core.ports import free_ports
 from petrihub_portal.origins import origin_of
 from petrihub_spawner.pod.model import DEPLOYMENT_LABEL, WORKSPACE_LABEL
 
@@ -28,6 +31,7 @@ from tests.portal.fronted import OWN_DOMAIN, ToThisMachine
 
 PORTAL = "/services/portal/"
 PARTS = ("hub", "images", "proxy", "portal-1", "portal-2", "postgres", "caddy")
+Seen = TypeVar("Seen")
 _TOKEN = re.compile(r'name="_xsrf" value="([^"]+)"')
 
 
@@ -62,11 +66,15 @@ class Server:
         subprocess.run(command, check=True)
 
     def choose_ports(self) -> None:
-        """For HTTPS and HTTP, so that the test takes nobody's place."""
+        """Those of now, so that the test takes nobody's place: a build takes minutes."""
+        (self.folder / "ports.json").unlink()
+        self.init()
         file = self.folder / "petrihub.toml"
         settings = tomlkit.parse(file.read_text())
-        settings["front"]["https_port"] = free_port()  # type: ignore[index]
-        settings["front"]["http_port"] = free_port()  # type: ignore[index]
+        taken = json.loads((self.folder / "ports.json").read_text()).values()
+        https, http, *_ = (each for each in free_ports(2 + len(taken)) if each not in taken)
+        settings["front"]["https_port"] = https  # type: ignore[index]
+        settings["front"]["http_port"] = http  # type: ignore[index]
         file.write_text(tomlkit.dumps(settings))
 
     def look_often(self) -> None:
@@ -262,6 +270,19 @@ class Worker:
                 printed += said["content"]["text"]
             if said["msg_type"] == "status" and said["content"]["execution_state"] == "idle":
                 return printed.strip()
+
+
+def of_each(first: int, look: Callable[[psutil.Process], Seen]) -> list[Seen]:
+    """What is seen at this process and at all below it.
+
+    One that ends meanwhile is left out: PostgreSQL has one for each connection.
+    """
+    top = psutil.Process(first)
+    seen = [look(top)]
+    for each in top.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            seen.append(look(each))
+    return seen
 
 
 def until(happened: Any, within: float, every: float = 0.2) -> float:

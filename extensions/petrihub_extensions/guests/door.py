@@ -47,6 +47,7 @@ class Door:
         self.visitors = visitors
         self._identities = identities
         self._guarded: dict[type[RequestHandler], type[RequestHandler]] = {}
+        self._expelled: set[str] = set()
 
     def install(self, app: Application) -> None:
         """Stand in front of every handler of `app`, those that are added later included."""
@@ -95,18 +96,23 @@ class Door:
         return self.shares.known(held.name)
 
     async def look(self) -> list[str]:
-        """Ask the hub who may be here, put out who may not stay as they are; their names."""
+        """Put out who may not stay; the names of all who had to go since the last look."""
+        await self.check()
+        # a round may have been first, and what is told here goes into the audit trail
+        expelled, self._expelled = sorted(self._expelled), set()
+        return expelled
+
+    async def check(self) -> None:
+        """Ask the hub who may be here, put out who may not stay as they are."""
         await self.shares.look()
         self._identities.cache.forget_guests()
-        expelled = []
         for visitor in self.visitors.inside():
             mode = self.shares.known(visitor.name)
             if mode in (visitor.mode, Mode.WORK):
                 continue
             # who may only look from now on loses what is open; the pages come back themselves
             if self.visitors.expel(visitor.name) and mode is None:
-                expelled.append(visitor.name)
-        return expelled
+                self._expelled.add(visitor.name)
 
     def clear(self) -> None:
         """Put everybody out who is not the owner: nobody can say any more who may be here."""

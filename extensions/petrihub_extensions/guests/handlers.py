@@ -75,7 +75,7 @@ class LookHandler(_GuestsAPIHandler):
     @web.authenticated
     @authorized
     async def post(self) -> None:
-        """Asks the hub who may be here; `expelled` are the names of those who had to go."""
+        """Asks the hub who may be here; `expelled` are those who had to go since the last look."""
         self.answer({"expelled": await self.door.look()})
 
 

@@ -80,7 +80,7 @@ async def rounds(door: Door, log: Any) -> None:
         if not door.visitors.connected():
             continue
         try:
-            await door.look()
+            await door.check()
         except Exception as exc:  # the next round tries again
             log.warning("petrihub: the guests could not be checked: %s", exc)
             if door.shares.lost:

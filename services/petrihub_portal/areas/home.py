@@ -65,7 +65,8 @@ async def rows(visit: CurrentVisit) -> Response:
 
 
 async def _rows(visit: Visit) -> Response:
-    return fragment(visit, "parts/my_workspaces.html", seen=await look(visit.portal, visit.me))
+    seen = await look(visit.portal, visit.me)
+    return fragment(visit, "parts/my_workspaces_again.html", seen=seen)
 
 
 @area.page("POST", "/home/workspaces", needs=Open.SIGNED_IN)

@@ -66,7 +66,7 @@ document.addEventListener("htmx:afterSettle", (event) => {
   }
   const fullness = box.querySelector("[data-full]")?.dataset.full;
   before = now;
-  if (fullness === "no") for (const each of document.querySelectorAll("#ph-new :disabled")) each.disabled = false;
+  for (const each of document.querySelectorAll("#ph-new-name, #ph-new button")) each.disabled = fullness === "yes";
 });
 document.addEventListener("htmx:afterRequest", lookAgain);
 document.addEventListener("visibilitychange", look);
