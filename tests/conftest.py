@@ -41,8 +41,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 # processes that test side by side do not choose among the same ports
-_which = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_each = len(ports._OWN) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_which = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _count
+_each = len(ports._OWN) // _count
 ports._OWN = ports._OWN[_which * _each : (_which + 1) * _each]
 # an assertion or a request that says nothing else may take five seconds, and on a busy machine a
 # page takes longer; what hangs is ended by the test's own limit

@@ -35,10 +35,9 @@ class HubProcess:
 
         True if there was one. A pid alone proves nothing, since it may be another program's by now.
         """
-        found = [each for each in (self._earlier_hub(), self._earlier_proxy()) if each]
+        found = [each for each in (self._earlier_hub(), self._noted_proxy()) if each]
         for process in found:
-            process.kill()
-            process.wait(10)
+            _kill(process)
         return bool(found)
 
     def _earlier_hub(self) -> psutil.Process | None:
@@ -50,7 +49,7 @@ class HubProcess:
         except (OSError, ValueError, KeyError, psutil.Error):
             return None
 
-    def _earlier_proxy(self) -> psutil.Process | None:
+    def _noted_proxy(self) -> psutil.Process | None:
         """The proxy that the hub noted; it outlives a hub that was killed, and holds the port."""
         try:
             pid = (self._deployment.state / "proxy.pid").read_text().split()[0]
@@ -116,7 +115,7 @@ class HubProcess:
         return code
 
     async def stop(self) -> None:
-        """Ask the hub to end in order, then insist."""
+        """Ask the hub to end in order, then insist; its proxy ends too."""
         if self._process is None or self._process.poll() is not None:
             return
         self._process.send_signal(signal.SIGTERM)
@@ -125,4 +124,12 @@ class HubProcess:
                 await self.wait()
         except TimeoutError:
             self._process.kill()
+        # a hub that hangs, or that cannot write, has not ended it
+        if (proxy := self._noted_proxy()) is not None:
+            await asyncio.to_thread(_kill, proxy)
         self._record.unlink(missing_ok=True)
+
+
+def _kill(process: psutil.Process) -> None:
+    process.kill()
+    process.wait(10)

@@ -5,6 +5,7 @@ Says "at work N" and then "wrote N" or "refused N ERROR" for each write.
 
 import asyncio
 import sys
+import threading
 
 from sqlalchemy import text
 
@@ -30,11 +31,21 @@ async def write_for_ever(url: str, number: int) -> None:
                 )
         except PetriHubError as exc:
             say("refused", number, exc.message)
+            refused.set()
         await asyncio.sleep(0.02)
 
 
+refused = threading.Event()
+
+
+def end() -> None:
+    """Taken over; of the two threads that may notice it first the one that writes shall say so."""
+    refused.wait()
+    end_at_once()
+
+
 url, patience, silent = sys.argv[1], float(sys.argv[2]), float(sys.argv[3])
-lease = Lease([url], end_at_once)
+lease = Lease([url], end)
 try:
     lease.take(patience=patience, silent=silent)
 except PetriHubError as exc:

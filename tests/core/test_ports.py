@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from petrihub_core import ports
 from petrihub_core.errors import Unavailable
 from petrihub_core.ports import free_port, free_ports
 from petrihub_extensions.readiness import free_port as free_port_of_an_app
@@ -31,6 +32,7 @@ def test_they_are_free(monkeypatch: pytest.MonkeyPatch) -> None:
         assert free_port() == free_port_of_an_app() == free
 
 
-def test_where_none_is_free_it_is_said() -> None:
+def test_where_none_is_free_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "_OWN", range(20_000, 32_768))  # all, not this process's share
     with pytest.raises(Unavailable, match="No port from 20000 to 32767 is free"):
         free_port(NOT_HERE)

@@ -156,10 +156,13 @@ class Hub:
         except httpx.TransportError:
             return False
 
+    def _client(self) -> httpx.AsyncClient:
+        headers = {"Authorization": "token " + self._environment["TEST_HUB_TOKEN"]}
+        return httpx.AsyncClient(trust_env=False, timeout=120, headers=headers)
+
     async def ask(self, method: str, path: str, body: Any = None, **query: Any) -> httpx.Response:
         """Call the hub's API."""
-        headers = {"Authorization": "token " + self._environment["TEST_HUB_TOKEN"]}
-        async with httpx.AsyncClient(trust_env=False, timeout=120, headers=headers) as client:
+        async with self._client() as client:
             url = f"{self.url}/api/{path}"
             return await client.request(method, url, json=body, params=query or None)
 
@@ -177,23 +180,38 @@ class Hub:
         found: dict[str, Any] = model.get("servers", {}).get(workspace, {})
         return found
 
-    async def events(self, user: str, workspace: str) -> list[dict[str, Any]]:
-        """The progress of a start, to its end."""
-        answers: list[httpx.Response] = []
+    async def events(
+        self, user: str, workspace: str, *, heard: Callable[[], object] = lambda: None
+    ) -> list[dict[str, Any]]:
+        """The progress of a start, to its end; `heard` is called with each piece."""
+        found: list[dict[str, Any]] = []
+        path = f"users/{user}/servers/{workspace}/progress"
 
         async def told() -> bool:
-            # JupyterHub says 400 for a moment between a failure and its being on record
-            answers.append(await self.ask("GET", f"users/{user}/servers/{workspace}/progress"))
-            return answers[-1].status_code == 200
+            async with (
+                self._client() as client,
+                client.stream("GET", f"{self.url}/api/{path}") as it,
+            ):
+                # JupyterHub says 400 for a moment between a failure and its being on record
+                if it.status_code != 200:
+                    return False
+                async for line in it.aiter_lines():
+                    if line.startswith("data:"):
+                        found.append(json.loads(line.removeprefix("data:")))
+                        heard()
+            return True
 
         await until(told)
-        answer = answers[-1]
-        lines = (line for line in answer.text.splitlines() if line.startswith("data:"))
-        return [json.loads(line.removeprefix("data:")) for line in lines]
+        return found
 
     async def ready(self, user: str, workspace: str) -> None:
         """Start it and wait until it is ready."""
-        await self.begin(user, workspace)
+
+        async def taken() -> bool:
+            # JupyterHub says 400 while it puts away one that has died
+            return (await self.begin(user, workspace)).status_code in (201, 202)
+
+        await until(taken)
         events = await self.events(user, workspace)
         assert events[-1].get("ready"), events
 

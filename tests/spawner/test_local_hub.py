@@ -3,6 +3,7 @@
 import sys
 from datetime import UTC, datetime
 
+import pytest
 from sqlalchemy import select
 
 from petrihub_core import settings
@@ -34,9 +35,23 @@ NOT_OFFERED = [
 ]
 
 
-async def test_a_person_starts_and_stops_a_workspace(hub):
-    assert (await hub.begin("ada", "study")).status_code in (201, 202)
-    events = await hub.events("ada", "study")
+@pytest.fixture
+def begun(hub, studio):
+    """Begins a start that is not over before its progress is asked for; all that is told of it."""
+
+    async def begin():
+        (studio / "mode").write_text("held")
+        (studio / "go").write_text("")
+        assert (await hub.begin("ada", "study")).status_code in (201, 202)
+        return await hub.events(
+            "ada", "study", heard=lambda: (studio / "go").write_text("everybody")
+        )
+
+    return begin
+
+
+async def test_a_person_starts_and_stops_a_workspace(hub, begun):
+    events = await begun()
     assert [event.get("stage") for event in events][1:-1] == [
         "queued",
         "preparing",
@@ -54,11 +69,10 @@ async def test_a_person_starts_and_stops_a_workspace(hub):
     assert await hub.foundation.intents.start_seconds("notebooks", "small") is not None
 
 
-async def test_the_second_start_tells_how_long_it_usually_takes(hub):
+async def test_the_second_start_tells_how_long_it_usually_takes(hub, begun):
     await hub.ready("ada", "study")
     await hub.stop("ada", "study")
-    await hub.begin("ada", "study")
-    events = await hub.events("ada", "study")
+    events = await begun()
     assert any("usually about" in event["message"] for event in events)
 
 

@@ -2,15 +2,16 @@
 
 import asyncio
 import os
+from datetime import timedelta
 
 import pytest
 
 from petrihub_core.apps import AppDescriptor
 from petrihub_core.database import migrate
 from petrihub_core.errors import Unavailable
-from petrihub_core.intents import Effect
+from petrihub_core.intents import DONE, START
 from petrihub_core.menu import Menu, Standing, judge, menu_in_file
-from petrihub_core.records import WorkspaceImage
+from petrihub_core.records import IntentRow, WorkspaceImage, now
 from petrihub_spawner.foundation import lay
 from petrihub_spawner.offer import make_offer
 from petrihub_spawner.progress import Progress
@@ -105,16 +106,21 @@ async def foundation(deployment):
 
 async def test_the_start_page_says_what_is_missing_and_how_long_it_takes(foundation):
     intents = foundation.intents
-    effect = Effect(
-        kind="start",
+    begun = now()
+    earlier = IntentRow(
+        kind=START,
         workspace="p/w",
         owner="p",
-        external={},
-        plan={},
         profile="notebooks",
         size="small",
+        boot="boot",
+        state=DONE,
+        started_at=begun,
+        deadline=begun + timedelta(seconds=9),
+        ended_at=begun + timedelta(seconds=1),
     )
-    await intents.finish((await intents.begin(effect, deadline_s=9)).id)
+    async with foundation.database.session() as session:
+        session.add(earlier)
     chosen = {"profile": "notebooks", "size": "medium"}
     offered = everything(foundation.deployment)
     offer = await make_offer(foundation.deployment, intents, offered, {}, (), chosen)

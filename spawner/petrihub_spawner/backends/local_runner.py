@@ -4,6 +4,7 @@ import asyncio
 import errno
 import signal
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,7 +95,7 @@ class LocalRunner:
         if main is None:
             return Look(running=False, ended="It is not running.")
         if not await asyncio.to_thread(process_group.alive, main.process):
-            ended = _how_it_ended(main)
+            ended = await asyncio.to_thread(_how_it_ended, main)
             return Look(running=False, ended=ended, environment=main.environment)
         return Look(running=True, address=_address(main.environment), environment=main.environment)
 
@@ -164,7 +165,7 @@ class LocalRunner:
     async def _until_ready(self, pod: WorkspacePod, main: _Main) -> None:
         async def died() -> str:
             alive = await asyncio.to_thread(process_group.alive, main.process)
-            return "" if alive else _how_it_ended(main)
+            return "" if alive else await asyncio.to_thread(_how_it_ended, main)
 
         try:
             reason = await wait_ready(
@@ -212,7 +213,10 @@ def _end_all(found: list[Found], grace: int) -> None:
 
 
 def _how_it_ended(main: _Main) -> str:
-    code = main.child.poll() if main.child else None
+    code = None
+    with suppress(subprocess.TimeoutExpired):
+        # its first thread may have ended a moment before its last one
+        code = main.child.wait(1) if main.child else None
     if code is None:
         return "It is not running."
     if code == -signal.SIGKILL:
