@@ -132,6 +132,11 @@ class Server:
         """Whether the part runs again, since another moment than `before`, and is well."""
         return self.container(part)["State"]["StartedAt"] != before and self.is_well(part)
 
+    def unexpected(self) -> str:
+        """What the portals' logs say of errors that they had no words for."""
+        lines = self.compose("logs", "--no-color", "portal-1", "portal-2").splitlines()
+        return "\n".join(line for line in lines if "unexpected error" in line)
+
     def end(self) -> None:
         """Remove all of it from the engine."""
         self.compose("down", "--timeout", "5")
