@@ -6,7 +6,7 @@ The image service does the work (`petrihub_images.moving`); every open state has
 from datetime import timedelta
 from enum import StrEnum
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from petrihub_core import audit, checkpoints, feed
@@ -138,16 +138,11 @@ async def done(session: AsyncSession, move: CheckpointMove, manifest_digest: str
     old = await session.get_one(Checkpoint, move.checkpoint_id, with_for_update=True)
     if (known := await session.get(Checkpoint, move.result_id)) is not None:
         return known
-    last = await session.scalar(
-        select(func.max(Checkpoint.sequence)).where(
-            Checkpoint.owner == old.owner, Checkpoint.workspace == old.workspace
-        )
-    )
     made = Checkpoint(
         id=move.result_id,
         owner=old.owner,
         workspace=old.workspace,
-        sequence=(last or 0) + 1,
+        sequence=await checkpoints.next_sequence(session, old.owner, old.workspace),
         name=move.name,
         message=old.message,
         author=move.actor,

@@ -5,10 +5,11 @@ that nothing in a workspace can say how the next one is started.
 """
 
 import json
+from datetime import datetime
 from typing import Any
 
 from petrihub_core.errors import Refused
-from petrihub_core.image_store import MANIFEST
+from petrihub_core.image_store import MANIFEST, digest_of
 
 Json = dict[str, Any]
 
@@ -51,6 +52,29 @@ def config_for_checkpoints(base: Json) -> Json:
         },
         "rootfs": base["rootfs"],
         "history": base.get("history") or [],
+    }
+
+
+def with_layer(base: Json, brings: Json, step: Json, *, created: datetime) -> Json:
+    """The base's configuration with the last layer of `brings` on top; `step` tells its history."""
+    return {
+        **base,
+        "created": created.isoformat(),
+        "rootfs": {
+            "type": "layers",
+            "diff_ids": [*base["rootfs"]["diff_ids"], brings["rootfs"]["diff_ids"][-1]],
+        },
+        "history": [*base["history"], step],
+    }
+
+
+def manifest_of(config: bytes, layers: list[Json]) -> Json:
+    """The manifest of an image: the bytes of its configuration, and its layers."""
+    return {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": {"mediaType": CONFIG, "digest": digest_of(config), "size": len(config)},
+        "layers": [{**_pointer(layer), "mediaType": LAYER} for layer in layers],
     }
 
 

@@ -8,27 +8,34 @@ checkpoint can be saved again, and moved onto this installation's image.
 import asyncio
 import io
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from petrihub_core import checkpoint_imports
+from petrihub_core.beside import beside
 from petrihub_core.checkpoint_import_records import CheckpointImport
 from petrihub_core.checkpoint_imports import Step, file_of, require_space
 from petrihub_core.checkpoint_records import BaseImage, Checkpoint
 from petrihub_core.checkpoint_share_records import CheckpointPackages
 from petrihub_core.checkpoint_signing import require_trusted
-from petrihub_core.checkpoints import LONGEST_MESSAGE, LONGEST_NAME, SAVE, finish
+from petrihub_core.checkpoints import LONGEST_MESSAGE, LONGEST_NAME, SAVE, finish, next_sequence
 from petrihub_core.errors import NotAllowed, NotFound, PetriHubError, Refused, Unavailable
 from petrihub_core.image_server import checkpoint_repository
-from petrihub_core.image_store import MANIFEST, Store, digest_of, document_bytes
+from petrihub_core.image_store import Store, digest_of, document_bytes
 from petrihub_core.logs import get_logger
 from petrihub_core.menu import offered_to
 from petrihub_core.records import now
 from petrihub_images.arriving import Arrived, Opened, arrived, opened
 from petrihub_images.context import ImageService
-from petrihub_images.documents import CONFIG, LAYER, Json, config_for_checkpoints, require_fits
+from petrihub_images.documents import (
+    Json,
+    config_for_checkpoints,
+    manifest_of,
+    require_fits,
+    with_layer,
+)
 from petrihub_images.orders import Change, Package, Summary
 from petrihub_images.sweep import pushing
 
@@ -156,12 +163,7 @@ class Importer:
             again = await session.get_one(CheckpointImport, row.id, with_for_update=True)
             if again.state != Step.CHECKING:
                 return
-            last = await session.scalar(
-                select(func.max(Checkpoint.sequence)).where(
-                    Checkpoint.owner == row.owner, Checkpoint.workspace == WORKSPACE
-                )
-            )
-            made.sequence = (last or 0) + 1
+            made.sequence = await next_sequence(session, row.owner, WORKSPACE)
             session.add(made)
             await session.flush()
             session.add(CheckpointPackages(checkpoint_id=made.id, packages=packages))
@@ -205,7 +207,7 @@ class Importer:
         )
         packed = document_bytes(config)
         repository = f"base/imported/{digest_of(packed)[7:39]}"
-        manifest = document_bytes(_manifest(packed, image.layers[:-1]))
+        manifest = document_bytes(manifest_of(packed, image.layers[:-1]))
         await asyncio.to_thread(
             self._push, archive, repository, image.layers[:-1], packed, manifest
         )
@@ -224,24 +226,11 @@ class Importer:
         target = checkpoint_repository(row.owner, WORKSPACE)
         for each in known.manifest["layers"]:
             await registry.mount(each["digest"], source=known.repository, target=target)
-        config = {
-            **known.config,
-            "created": row.asked_at.isoformat(),
-            "rootfs": {
-                "type": "layers",
-                "diff_ids": [
-                    *known.config["rootfs"]["diff_ids"],
-                    image.config["rootfs"]["diff_ids"][-1],
-                ],
-            },
-            "history": [
-                *known.config["history"],
-                {"created_by": "petrihub import", "comment": row.id},
-            ],
-        }
+        step = {"created_by": "petrihub import", "comment": row.id}
+        config = with_layer(known.config, image.config, step, created=row.asked_at)
         packed = document_bytes(config)
         layers = [*known.manifest["layers"], image.layers[-1]]
-        manifest = document_bytes(_manifest(packed, layers))
+        manifest = document_bytes(manifest_of(packed, layers))
         await asyncio.to_thread(self._push, archive, target, image.layers[-1:], packed, manifest)
         _, again = await registry.manifest(target, digest_of(manifest))
         read_back = await registry.document(target, digest_of(packed))
@@ -302,25 +291,9 @@ def _about(image: Arrived) -> _About:
         raise Refused(f"What the archive says of itself cannot be used: {where[:80]}.") from exc
 
 
-def _manifest(config: bytes, layers: list[Json]) -> Json:
-    return {
-        "schemaVersion": 2,
-        "mediaType": MANIFEST,
-        "config": {"mediaType": CONFIG, "digest": digest_of(config), "size": len(config)},
-        "layers": [
-            {"mediaType": LAYER, "digest": each["digest"], "size": each["size"]} for each in layers
-        ],
-    }
-
-
 @asynccontextmanager
 async def importing(service: ImageService) -> AsyncIterator[None]:
     """Archives are taken in within the block."""
-    importer = Importer(service)
-    task = asyncio.create_task(importer.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-        importer.close()
+    with closing(Importer(service)) as importer:
+        async with beside(importer.run()):
+            yield

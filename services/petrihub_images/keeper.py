@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from petrihub_core.beside import beside
 from petrihub_core.checkpoint_records import BaseImage, Checkpoint
 from petrihub_core.checkpoint_retention import forget_old
 from petrihub_core.checkpoints import OPEN, SAVE, State, expire, fail
@@ -216,9 +217,5 @@ class Keeper:
 @asynccontextmanager
 async def kept(service: ImageService) -> AsyncIterator[None]:
     """The keeper works within the block."""
-    task = asyncio.create_task(Keeper(service).run())
-    try:
+    async with beside(Keeper(service).run()):
         yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])

@@ -7,22 +7,22 @@ content, so a service that was killed begins again and finds what is there.
 import asyncio
 import io
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import asynccontextmanager, closing
 
 from sqlalchemy import select
 
 from petrihub_core import checkpoint_moves
+from petrihub_core.beside import beside
 from petrihub_core.checkpoint_move_records import CheckpointMove
 from petrihub_core.checkpoint_moves import WORK, Step
 from petrihub_core.checkpoint_records import Checkpoint
 from petrihub_core.errors import NotFound, Refused, Unavailable
 from petrihub_core.image_server import checkpoint_repository, require_image_server
-from petrihub_core.image_store import MANIFEST, Store, digest_of, document_bytes
+from petrihub_core.image_store import Store, digest_of, document_bytes
 from petrihub_core.logs import get_logger
 from petrihub_images.bases import Base
 from petrihub_images.context import ImageService
-from petrihub_images.documents import CONFIG, LAYER, Json, require_fits
+from petrihub_images.documents import manifest_of, require_fits, with_layer
 from petrihub_images.layers import Layer
 from petrihub_images.recorded import PACKED_LIMIT, PATH, Recorded, conflicts
 from petrihub_images.sweep import pushing
@@ -127,17 +127,14 @@ class Mover:
         layer = require_fits(manifest, config, old.manifest, old.config)
         for each in new.manifest["layers"]:
             await registry.mount(each["digest"], source=new.repository, target=target)
-        made = _with_layer(new.config, config, move)
-        packed = document_bytes(made)
-        whole = {
-            "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "config": {"mediaType": CONFIG, "digest": digest_of(packed), "size": len(packed)},
-            "layers": [
-                *new.manifest["layers"],
-                {"mediaType": LAYER, "digest": layer["digest"], "size": layer["size"]},
-            ],
+        step = {
+            "created": move.asked_at.isoformat(),
+            "author": move.actor,
+            "created_by": "petrihub checkpoint",
+            "comment": f"{move.name} (moved onto {move.new_base})",
         }
+        packed = document_bytes(with_layer(new.config, config, step, created=move.asked_at))
+        whole = manifest_of(packed, [*new.manifest["layers"], layer])
         digest = await asyncio.to_thread(self._put, target, packed, document_bytes(whole))
         _, again = await registry.manifest(target, digest)
         config = await registry.document(target, digest_of(packed))
@@ -149,25 +146,6 @@ class Mover:
         return self._store.put_manifest(repository, manifest)
 
 
-def _with_layer(below: Json, old: Json, move: CheckpointMove) -> Json:
-    """The new base's configuration with the old checkpoint's layer on top."""
-    step: dict[str, Any] = {
-        "created": move.asked_at.isoformat(),
-        "author": move.actor,
-        "created_by": "petrihub checkpoint",
-        "comment": f"{move.name} (moved onto {move.new_base})",
-    }
-    return {
-        **below,
-        "created": step["created"],
-        "rootfs": {
-            "type": "layers",
-            "diff_ids": [*below["rootfs"]["diff_ids"], old["rootfs"]["diff_ids"][-1]],
-        },
-        "history": [*below["history"], step],
-    }
-
-
 async def _unheard(there: int, whole: int) -> None:
     """Nobody is told how far the base is; that something moves is seen."""
 
@@ -175,11 +153,6 @@ async def _unheard(there: int, whole: int) -> None:
 @asynccontextmanager
 async def moving(service: ImageService) -> AsyncIterator[None]:
     """Moves are carried out within the block."""
-    mover = Mover(service)
-    task = asyncio.create_task(mover.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-        mover.close()
+    with closing(Mover(service)) as mover:
+        async with beside(mover.run()):
+            yield

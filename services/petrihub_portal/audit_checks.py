@@ -1,6 +1,5 @@
 """The check of the audit chain: in one go, or piece by piece while somebody looks on."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -10,6 +9,7 @@ from pydantic import BaseModel
 from petrihub_core import audit, audit_heads
 from petrihub_core.audit import Flaw, Place
 from petrihub_core.audit_heads import HeadsFile
+from petrihub_core.beside import beside
 from petrihub_core.deployment import Deployment
 from petrihub_core.errors import Refused
 from petrihub_portal.context import Portal
@@ -42,12 +42,8 @@ def heads_file(deployment: Deployment) -> HeadsFile:
 async def heads_kept(portal: Portal) -> AsyncIterator[None]:
     """Keep the heads of the chain outside the database for as long as the portal runs."""
     file = heads_file(portal.deployment)
-    task = asyncio.create_task(audit_heads.keep_heads(portal.database, file))
-    try:
+    async with beside(audit_heads.keep_heads(portal.database, file)):
         yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 async def check_piece(portal: Portal, place: Place) -> tuple[Place | Report, int]:

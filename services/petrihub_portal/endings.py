@@ -7,10 +7,11 @@ sessions_to_end` says that they are still to be ended, whoever was to do it.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from sqlalchemy import select, update
 
+from petrihub_core.beside import beside
 from petrihub_core.errors import PetriHubError
 from petrihub_core.logs import get_logger
 from petrihub_core.records import Person
@@ -54,13 +55,8 @@ async def finish(portal: Portal) -> int:
 @asynccontextmanager
 async def people_kept(portal: Portal) -> AsyncIterator[None]:
     """While the block runs, endings are finished and the hub's groups are kept in step."""
-    task = asyncio.create_task(_rounds(portal))
-    try:
+    async with beside(_rounds(portal)):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def _rounds(portal: Portal) -> None:

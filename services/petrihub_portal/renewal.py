@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from petrihub_core.beside import beside
 from petrihub_core.errors import PetriHubError
 from petrihub_core.logs import get_logger
 from petrihub_core.records import new_id
@@ -25,12 +26,8 @@ async def certificate_kept(portal: Portal) -> AsyncIterator[None]:
     if portal.deployment.front.kind == "none":
         yield
         return
-    task = asyncio.create_task(_keep(portal))
-    try:
+    async with beside(_keep(portal)):
         yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 async def _keep(portal: Portal) -> None:

@@ -6,7 +6,7 @@ accounts, and repairs what a crash left. Changes by a person do not wait for it.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,6 +14,7 @@ from sqlalchemy import delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from petrihub_core import audit
+from petrihub_core.beside import beside
 from petrihub_core.errors import NotFound, PetriHubError
 from petrihub_core.logs import get_logger
 from petrihub_core.people import by_username
@@ -181,13 +182,8 @@ async def settle_all(portal: Portal, places: Iterable[Place]) -> None:
 @asynccontextmanager
 async def kept(portal: Portal) -> AsyncIterator[None]:
     """Rounds go on until the block ends."""
-    rounds = asyncio.create_task(_rounds(portal))
-    try:
+    async with beside(_rounds(portal)):
         yield
-    finally:
-        rounds.cancel()
-        with suppress(asyncio.CancelledError):
-            await rounds
 
 
 async def _rounds(portal: Portal) -> None:

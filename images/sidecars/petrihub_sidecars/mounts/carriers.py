@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from petrihub_sidecars.mounts.kernel import closed_after, fuse
-from petrihub_sidecars.mounts.orders import NO_BODY, S3, Order, Sftp
+from petrihub_sidecars.mounts.orders import S3, Order, Sftp, signed_for
 
 _ALIVE_EVERY, _ALIVE_COUNT = 5, 3  # seconds; after 15 without an answer a connection is over
 _CONNECT_WITHIN = 5
@@ -79,7 +79,7 @@ async def _ask_s3(order: Order, remote: S3, *request: str) -> None:
         [
             "curl",
             *("--config", str(order.private / "curl")),
-            *("--aws-sigv4", f"aws:amz:{remote.region}:s3", "--header", NO_BODY),
+            *signed_for(remote.region),
             *("--silent", "--show-error", *request),
             *("--max-time", str(_CHECK_WITHIN), "--write-out", "%{stderr}status %{http_code}"),
             *("--output", "/dev/null", f"{remote.endpoint}{folder}/"),

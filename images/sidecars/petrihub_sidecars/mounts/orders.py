@@ -10,10 +10,15 @@ MOUNTS_VARIABLE = "PETRIHUB_MOUNTS"
 KEY_VARIABLE = "PETRIHUB_STORAGE_KEY"
 S3_VARIABLE = "PETRIHUB_STORAGE_S3"
 # S3 wants it in each question, and curl does not add it by itself: the SHA-256 of no body at all
-NO_BODY = "x-amz-content-sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+_NO_BODY = "x-amz-content-sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 PLACES = Path("/mnt/places")  # what is mounted below here, the workspace sees
 PRIVATE = Path("/dev/shm")  # noqa: S108 - in the sidecar's own memory, never on a disk
+
+
+def signed_for(region: str) -> tuple[str, ...]:
+    """Arguments of curl for a question to S3 without a body, signed for this region."""
+    return ("--aws-sigv4", f"aws:amz:{region}:s3", "--header", _NO_BODY)
 
 
 @dataclass(frozen=True, kw_only=True)

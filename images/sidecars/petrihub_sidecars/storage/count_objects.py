@@ -13,7 +13,7 @@ from collections.abc import Callable
 from urllib.parse import quote, urlencode
 from xml.etree import ElementTree as Xml
 
-from petrihub_sidecars.mounts.orders import NO_BODY, S3_VARIABLE
+from petrihub_sidecars.mounts.orders import S3_VARIABLE, signed_for
 from petrihub_sidecars.storage.count import SECONDS, Count
 
 _ANSWER_WITHIN = 30  # seconds, for each thousand objects
@@ -54,7 +54,7 @@ def main() -> None:
         return subprocess.run(
             [
                 "curl",
-                *("--config", "-", "--aws-sigv4", f"aws:amz:{region}:s3", "--header", NO_BODY),
+                *("--config", "-", *signed_for(region)),
                 *("--silent", "--show-error", "--fail", "--max-time", str(_ANSWER_WITHIN)),
                 f"{endpoint}/{bucket}?{query}",
             ],
