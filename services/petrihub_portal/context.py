@@ -7,6 +7,7 @@ from fastapi import Request
 from petrihub_core.database import Database
 from petrihub_core.deployment import Deployment
 from petrihub_core.settings.vault import Vault
+from petrihub_core.web.live import Live
 from petrihub_portal.doors import Doors, Place
 from petrihub_portal.hub import Hub
 from petrihub_portal.origins import origin_of
@@ -25,6 +26,7 @@ class Portal:
     vault: Vault
     sealer: Sealer
     render: Renderer
+    live: Live
     prefix: str
     hub_prefix: str
     cookie_key: str

@@ -1,12 +1,14 @@
 """What every answer of the portal depends on before its route: its place, known names, and HSTS."""
 
 import time
+from contextlib import suppress
 
 from starlette.datastructures import MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from petrihub_core import settings
+from petrihub_core.errors import Unavailable
 from petrihub_core.host_names import HostNames
 from petrihub_portal.certificate_store import CertificateSettings
 from petrihub_portal.context import Portal
@@ -50,7 +52,10 @@ class Edge:
         if time.monotonic() < until:
             return trusted
         if self._portal.deployment.front.kind != "none":
-            async with self._portal.database.reading() as session:
-                trusted = (await settings.read(session, CertificateSettings)).trusted
+            # Nobody above us has words for errors. While the database is away what was known holds:
+            # the route says what is the matter, or does without the database.
+            with suppress(Unavailable):
+                async with self._portal.database.reading() as session:
+                    trusted = (await settings.read(session, CertificateSettings)).trusted
         self._trusted = (time.monotonic() + _REMEMBER, trusted)
         return trusted

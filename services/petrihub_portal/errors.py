@@ -59,6 +59,7 @@ async def _explain(request: Request, error: PetriHubError) -> Response:
         heading=_TITLES.get(error.status, _TITLES[500]),
         words=error.message,
         hint=error.hint,
+        away=error.status == 503,
     )
     answer.headers.update(headers)
     return answer

@@ -6,9 +6,9 @@ from typing import Any
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from sqlalchemy import func, select
 
-from petrihub_core.records import Notification, now
+from petrihub_core.errors import Unavailable
+from petrihub_core.records import Notification
 from petrihub_core.roles import Permission
-from petrihub_core.web.live import read_words
 from petrihub_portal.visit import Visit
 
 _NOTICE_COOKIE = "petrihub-said"
@@ -54,8 +54,16 @@ def panel_of(visit: Visit) -> list[Entry]:
 
 
 async def _frame(visit: Visit) -> dict[str, Any]:
+    try:
+        return await _frame_now(visit)
+    except Unavailable:
+        # the page that says so has a frame too, with the words that were there before
+        return {**visit.portal.live.words.template_vars(), "ph_unread": 0}
+
+
+async def _frame_now(visit: Visit) -> dict[str, Any]:
     async with visit.portal.database.reading() as session:
-        words = await read_words(session, visit.portal.deployment, now())
+        words = await visit.portal.live.read(session)
         unread = 0
         if visit.person is not None:
             unread = (

@@ -13,6 +13,7 @@ from petrihub_core.keep_alive import KEEP_ALIVE_S
 from petrihub_core.logs import configure_logs
 from petrihub_core.settings.vault import Vault
 from petrihub_core.web import PORTAL_PREFIX, template_vars
+from petrihub_core.web.live import Live
 from petrihub_portal.app import make_app
 from petrihub_portal.context import Portal
 from petrihub_portal.doors import Doors
@@ -39,6 +40,7 @@ def make_portal(deployment: Deployment, keys: dict[str, str], api_url: str) -> P
         render=Renderer(
             PORTAL_PREFIX, _HUB_PREFIX, template_vars(deployment), all_origins(deployment)
         ),
+        live=Live(deployment),
         prefix=PORTAL_PREFIX,
         hub_prefix=_HUB_PREFIX,
         cookie_key=cookie_key,

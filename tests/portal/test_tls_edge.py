@@ -14,6 +14,7 @@ from petrihub_core.database import Database
 from petrihub_core.deployment import Deployment, parse_deployment
 from petrihub_core.errors import ConfigError
 from petrihub_core.host_names import HostNames
+from petrihub_core.ports import free_port
 from petrihub_portal.certificate_store import CertificateSettings
 from petrihub_portal.context import Portal
 from petrihub_portal.edge import Edge
@@ -95,9 +96,12 @@ def test_the_address_to_open_is_the_fronts(deployment: Deployment) -> None:
     assert deployment.proxy_url == "http://127.0.0.1:8000"
 
 
-async def ask(deployment: Deployment, database: Database, scheme: str, host: str) -> httpx.Response:
-    portal = cast(Portal, SimpleNamespace(deployment=deployment, database=database, prefix=PORTAL))
-    edge = Edge(PlainTextResponse("fine"), portal)
+def portal_of(deployment: Deployment, database: Database) -> Portal:
+    made = SimpleNamespace(deployment=deployment, database=database, prefix=PORTAL)
+    return cast(Portal, made)
+
+
+async def ask(edge: Edge, scheme: str, host: str) -> httpx.Response:
     transport = httpx.ASGITransport(app=cast(Any, edge))
     async with httpx.AsyncClient(transport=transport, base_url=f"{scheme}://{host}") as client:
         return await client.get("/")
@@ -110,9 +114,26 @@ async def test_browsers_stay_with_https_once_the_certificate_is_trusted(
         async with database.session() as session:
             chosen = CertificateSettings(kind="acme", trusted=trusted)
             await settings.write(session, chosen, by="tests")
-        secure = await ask(deployment, database, "https", "hub.example.org")
+        edge = Edge(PlainTextResponse("fine"), portal_of(deployment, database))
+        secure = await ask(edge, "https", "hub.example.org")
         told = secure.headers.get("strict-transport-security")
         assert told == ("max-age=2592000" if trusted else None)
-        plain = await ask(deployment, database, "http", "hub.example.org")
+        plain = await ask(edge, "http", "hub.example.org")
         assert "strict-transport-security" not in plain.headers
-    assert (await ask(deployment, database, "https", "evil.example")).status_code == 400
+    assert (await ask(edge, "https", "evil.example")).status_code == 400
+
+
+async def test_while_the_database_is_away_what_was_known_holds(
+    deployment: Deployment, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("petrihub_portal.edge._REMEMBER", 0.0)
+    async with database.session() as session:
+        await settings.write(session, CertificateSettings(kind="acme", trusted=True), by="tests")
+    edge = Edge(PlainTextResponse("fine"), portal_of(deployment, database))
+    assert "strict-transport-security" in (await ask(edge, "https", "hub.example.org")).headers
+    url = f"postgresql+asyncpg://petrihub@127.0.0.1:{free_port()}/away"
+    async with Database.open(url) as away:
+        edge._portal = portal_of(deployment, away)
+        answer = await ask(edge, "https", "hub.example.org")
+    assert answer.text == "fine"
+    assert "strict-transport-security" in answer.headers

@@ -1,7 +1,8 @@
 """What every page says and an administrator may change at any time: name, banner, announcements.
 
 The portal reads it for each page. The hub's pages are rendered where nothing may wait for a
-database, so there `Live` keeps the words of some seconds ago at hand.
+database, so there `Live` keeps the words of some seconds ago at hand; so it does for the pages with
+which the portal says that the database does not answer.
 """
 
 import asyncio
@@ -52,7 +53,7 @@ class Words:
 _NAMES = tuple(each.name for each in fields(Words))
 
 
-async def read_words(session: AsyncSession, deployment: Deployment, at: datetime) -> Words:
+async def _read_words(session: AsyncSession, deployment: Deployment, at: datetime) -> Words:
     """The words of this moment."""
     site = await settings.read(session, SiteSettings)
     shown = await session.scalars(
@@ -78,7 +79,7 @@ async def read_words(session: AsyncSession, deployment: Deployment, at: datetime
 
 
 class Live:
-    """The words for the hub's own pages, read anew every five seconds on the hub's loop."""
+    """The words as they were last read; for the hub's own pages every five seconds on its loop."""
 
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
@@ -95,6 +96,11 @@ class Live:
             with suppress(RuntimeError):
                 loop = asyncio.get_running_loop()
                 self._task = loop.create_task(self._keep_fresh())
+
+    async def read(self, session: AsyncSession) -> Words:
+        """The words of this moment."""
+        self.words = await _read_words(session, self._deployment, now())
+        return self.words
 
     async def end(self) -> None:
         """Stop reading."""
@@ -120,7 +126,7 @@ class Live:
             while True:
                 try:
                     async with database.reading() as session:
-                        self.words = await read_words(session, self._deployment, now())
+                        await self.read(session)
                 except Exception:
                     # whatever it was: the pages go on with what was last known, and we try again
                     log.warning("the words of the pages cannot be read", exc_info=True)
