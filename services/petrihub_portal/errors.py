@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from petrihub_core.errors import NotFound, PetriHubError, Refused, Throttled
 from petrihub_core.logs import get_logger
@@ -134,6 +135,12 @@ def install(app: FastAPI) -> None:
         answer = await _explain(request, words)
         answer.headers.update(error.headers or {})
         return answer
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, _: ClientDisconnect) -> Response:
+        # an upload over a slow line, for example; whoever sent it goes on later, and nobody listens
+        log.info("broken off by the sender", path=request.url.path[:200])
+        return Response(status_code=400)
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> Response:

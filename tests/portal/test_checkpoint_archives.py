@@ -61,6 +61,8 @@ async def test_f40_a_part_that_is_cut_leaves_nothing_behind_and_can_be_sent_agai
         person = await session.get_one(Person, guest.person_id)
         row = await checkpoint_imports.begin(session, deployment, guest.name, person, len(content))
     file = checkpoint_imports.file_of(deployment, row.id)
+    log = deployment.state / "logs" / "hub.log"
+    read = log.stat().st_size
     path = f"my/checkpoint-imports/{row.id}"
     received, size = 0, 2**20
     for share in (0.01, 0.5, 0.999, 1):
@@ -83,6 +85,9 @@ async def test_f40_a_part_that_is_cut_leaves_nothing_behind_and_can_be_sent_agai
         guest.send("POST", f"api/v1/{path}/parts", data=sent[0], files=sent[1])
     assert guest.api("GET", path).json()["state"] == "checking"
     assert file.read_bytes() == content
+    written = log.read_bytes()[read:]
+    assert b"broken off by the sender" in written
+    assert b"unexpected error" not in written
 
 
 def cut(guest: Guest, path: str, offset: int, part: bytes, share: float) -> None:
