@@ -18,6 +18,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -115,19 +116,27 @@ class PostgreSQL:
         )
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """The address of a PostgreSQL server of this run alone."""
+@contextmanager
+def postgres_server() -> Iterator[PostgreSQL]:
+    """A server for as long as the block lasts; who stops it starts it again."""
+    # below the tests' own folder the account of PostgreSQL could not reach it
     folder = Path("/tmp") / f"petrihub-postgres-{uuid.uuid4().hex[:8]}"
     folder.mkdir(mode=0o700)
     server = PostgreSQL(folder)
     server.make()
     server.start()
     try:
-        yield server.url
+        yield server
     finally:
         server.stop()
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The address of a PostgreSQL server of this run alone."""
+    with postgres_server() as server:
+        yield server.url
 
 
 async def postgres_database(server: str) -> str:

@@ -1,7 +1,5 @@
 """F22, as people see it: a database that is away is said in words, and nobody is signed out."""
 
-import shutil
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +9,7 @@ from playwright.sync_api import Page, expect
 from petrihub_core.deployment import read_deployment
 from petrihub_core.ports import free_port
 
-from tests.conftest import PostgreSQL
+from tests.conftest import PostgreSQL, postgres_server
 from tests.platform import start_up
 from tests.portal.browsing import look_at, newcomer, wait_for
 from tests.portal.conftest import Visit, make_databases
@@ -23,18 +21,8 @@ WORDS = "The database does not answer."
 
 @pytest.fixture
 def server() -> Iterator[PostgreSQL]:
-    # below the tests' own folder the account of PostgreSQL could not reach it
-    folder = Path("/tmp") / f"petrihub-outage-{uuid.uuid4().hex[:8]}"
-    folder.mkdir(mode=0o700)
-    made = PostgreSQL(folder)
-    made.make()
-    made.start()
-    try:
+    with postgres_server() as made:
         yield made
-    finally:
-        if made.runs():
-            made.stop()
-        shutil.rmtree(folder)
 
 
 @pytest.fixture
