@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from tests.e2e.lab import be_patient
 from tests.portal.browsing import barriers, enter, newcomer
 from tests.portal.guests import PORTAL, Guest, Site
 from tests.portal.workspaces import Hub, Inside
@@ -89,6 +90,13 @@ class Stage:
         return got
 
 
+def lab_page(context: BrowserContext) -> Page:
+    """A tab in which JupyterLab may take its time."""
+    page = context.new_page()
+    be_patient(page)
+    return page
+
+
 @pytest.fixture(scope="module")
 def stage(site: Site, browser: Browser) -> Iterator[Stage]:
     owner = newcomer(site).sign_in()
@@ -99,7 +107,7 @@ def stage(site: Site, browser: Browser) -> Iterator[Stage]:
     text = {"type": "file", "format": "text", "content": "one line\n"}
     inside.call("PUT", "api/contents/notes.txt", json=text)
     context = enter(browser, owner)
-    made = Stage(site, browser, owner, context.new_page(), inside.base)
+    made = Stage(site, browser, owner, lab_page(context), inside.base)
     made.notebook(made.page)
     can_run(made.page)
     yield made
@@ -121,7 +129,7 @@ def test_a_viewer_sees_an_output_appear_and_cannot_run(stage: Stage) -> None:
     expect(stage.page.locator(".petrihub-Guests")).to_have_text("Share")
     share = stage.share(bob, "view")
     context = enter(stage.browser, bob)
-    page = context.new_page()
+    page = lab_page(context)
     stage.notebook(page)
     expect(page.locator("#petrihub-banner")).to_contain_text("View only")
     expect(page.locator(".jp-OutputArea-output")).to_have_count(0)
@@ -151,7 +159,7 @@ def test_who_works_together_edits_and_the_owner_sees_it(stage: Stage) -> None:
     eve = newcomer(stage.site).sign_in()
     stage.share(eve, "work")
     context = enter(stage.browser, eve)
-    page = context.new_page()
+    page = lab_page(context)
     stage.notebook(page)
     expect(page.locator("#petrihub-banner")).to_contain_text("Working together")
     can_run(page)

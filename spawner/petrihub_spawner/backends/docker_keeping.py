@@ -8,6 +8,7 @@ freezes it, which holds for any image.
 import asyncio
 import io
 import tarfile
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -35,6 +36,7 @@ _NOTHING = Resources(cpu=1, memory_bytes=2**20, pids=1)
 _HELPER = Container(name=CHECKPOINTER, resources=_NOTHING)
 _TIDY = Resources(cpu=1, memory_bytes=128 * 2**20, pids=16)
 _TIDY_WITHIN, _LOOK_EVERY = 60.0, 0.25  # seconds
+_FREEZE_TRIES = 8
 
 
 class Keeping:
@@ -113,7 +115,25 @@ class Keeping:
             if container == main["Id"]:
                 await self._tell_to_rest(container)
             await self._engine.act("start", container)
-            await self._engine.act("pause", container)
+            await self._freeze(container)
+
+    async def _freeze(self, container: str) -> None:
+        """Freeze it, or end it: what has stopped must not go on working.
+
+        Where control groups are of version 1, the engine gives up after a quarter of a second if
+        a program has no processor meanwhile: the container is at its limit, the machine busy.
+        """
+        for tries_left in reversed(range(_FREEZE_TRIES)):
+            try:
+                await self._engine.act("pause", container)
+            except EngineRefusal:
+                if not tries_left:
+                    with suppress(EngineRefusal):  # it may have ended by itself
+                        await self._engine.act("kill", container)
+                    raise
+                await asyncio.sleep(_LOOK_EVERY)
+            else:
+                return
 
     async def _ensure_network(self, ref: PodRef, main: Model) -> None:
         """Put the pod into a new network if its own is gone: `docker network prune` takes those

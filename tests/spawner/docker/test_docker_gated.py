@@ -1,10 +1,13 @@
 """A pod whose door is kept by a helper, on the real engine; the stand-in plays both parts."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 
 from petrihub_core.errors import NotFound
+from petrihub_spawner.backends.docker_keeping import Keeping
+from petrihub_spawner.backends.engine import Engine, EngineRefusal
 from petrihub_spawner.contract import ask, ended, failure, started
 from petrihub_spawner.pod.model import Container, Resources, WorkspacePod
 from petrihub_spawner.runner import Silent
@@ -111,6 +114,7 @@ async def test_what_is_kept_is_frozen_and_a_helper_reads_it_also_after_the_engin
 
     for each in containers():
         client.kill(each["Id"])
+        client.wait(each["Id"])
     client.remove_network(gated.name)  # as `docker network prune` does then
     await runner.wake(ref, "an-order", make, "")
     assert states() == ["paused", "paused", "running"]
@@ -120,3 +124,38 @@ async def test_what_is_kept_is_frozen_and_a_helper_reads_it_also_after_the_engin
     assert states() == []
     with pytest.raises(NotFound):
         await runner.wake(ref, "an-order", make, "")
+
+
+class Stiff:
+    """The real engine, on a machine so busy that it refuses to freeze this many times."""
+
+    def __init__(self, engine, refusals):
+        self.engine = engine
+        self.refusals = refusals
+
+    async def ask(self, method, *args, **kwargs):
+        return await self.engine.ask(method, *args, **kwargs)
+
+    async def act(self, method, *args, **kwargs):
+        if method == "pause" and self.refusals:
+            self.refusals -= 1
+            raise EngineRefusal(500, "OCI runtime pause failed: unable to freeze")
+        return await self.engine.act(method, *args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("refusals", "after"), [(3, ["paused", "paused"]), (1000, ["exited", "exited"])]
+)
+async def test_what_the_engine_cannot_freeze_at_first_is_frozen_or_does_not_run(
+    docker_bench, gated, client, refusals, after
+):
+    runner, ref = docker_bench.runner, gated.ref
+    await started(docker_bench, gated)
+    await runner.keep(ref, grace=1, journal=Silent())
+    keeping = Keeping(
+        Stiff(Engine(docker_bench.deployment.docker.socket), refusals), docker_bench.deployment
+    )
+    with pytest.raises(EngineRefusal) if refusals == 1000 else nullcontext():
+        await keeping.revive(ref, await keeping.main(ref))
+    mine = {"label": f"org.petrihub.workspace={ref.key}"}
+    assert [each["State"] for each in client.containers(all=True, filters=mine)] == after
