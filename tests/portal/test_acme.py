@@ -66,7 +66,7 @@ def pebble(folder: Path, http_port: int) -> Iterator[tuple[str, str]]:
         )
     try:
         url = f"https://{DOMAIN}:{port}/dir"
-        for _ in range(100):
+        for _ in range(600):
             try:
                 httpx.get(url, verify=False)
                 break

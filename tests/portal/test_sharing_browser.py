@@ -182,7 +182,7 @@ def test_alone_nothing_is_different_files_open_and_are_saved(stage: Stage) -> No
     page.keyboard.press("Control+End")
     page.keyboard.type("another line")
     page.keyboard.press("Control+s")
-    for _ in range(50):
+    for _ in range(600):
         if "another line" in str(stage.read("notes.txt")["content"]):
             break
         page.wait_for_timeout(100)
