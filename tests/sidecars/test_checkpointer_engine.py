@@ -21,7 +21,7 @@ from petrihub_core.records import WorkspaceImage
 from petrihub_core.tools import SIDECARS_IMAGE
 from petrihub_spawner.backends.networks import ensure_hub_network
 from petrihub_spawner.compile.docker import container_name
-from petrihub_spawner.contract import started
+from petrihub_spawner.contract import started, until
 from petrihub_spawner.saving import CREDENTIAL_VARIABLE, checkpointers
 
 from tests.cli.test_images_built import _ca_bundle
@@ -181,5 +181,9 @@ async def test_nobody_in_the_workspace_can_look_into_the_helper(
     assert CREDENTIAL not in json.dumps(got)
     # a process that is ending has nothing any more, and that may be read
     assert [each for each in got if "petrihub_sidecars" in each[0] and each[2]] == []
-    assert "checkpointer: ready" in client.logs(helper).decode()
+
+    async def ready() -> bool:
+        return b"checkpointer: ready" in await asyncio.to_thread(client.logs, helper)
+
+    await until(ready)  # the last restart may have come before it was
     assert CREDENTIAL not in client.logs(helper).decode()

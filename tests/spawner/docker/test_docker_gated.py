@@ -114,7 +114,6 @@ async def test_what_is_kept_is_frozen_and_a_helper_reads_it_also_after_the_engin
 
     for each in containers():
         client.kill(each["Id"])
-        client.wait(each["Id"])
     client.remove_network(gated.name)  # as `docker network prune` does then
     await runner.wake(ref, "an-order", make, "")
     assert states() == ["paused", "paused", "running"]
