@@ -91,8 +91,7 @@ def test_500_slow_requests_and_a_huge_one_keep_nobody_waiting(
     big = httpx.get(fronted.url, headers={"X": "y" * 100_000}, verify=False)
     assert big.status_code == 431
     for _ in range(20):
-        # after 10 s the slow ones are put out: a limit above that would prove nothing
-        answer = httpx.get(f"{fronted.url}/hub/health", verify=False, timeout=8)
+        answer = httpx.get(f"{fronted.url}/hub/health", verify=False, timeout=2)
         assert answer.status_code == 200
 
 

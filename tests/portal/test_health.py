@@ -79,10 +79,10 @@ async def test_a_component_that_hangs_is_red_and_nobody_waits_for_it(
 ) -> None:
     monkeypatch.setattr(health, "_SLOW_MS", float("inf"))
     began = time.monotonic()
-    found = {each.part: each for each in await health.look(away, patience=5.0)}
-    assert time.monotonic() - began < 30
+    found = {each.part: each for each in await health.look(away, patience=1.0)}
+    assert time.monotonic() - began < 6
     assert found["hub"].level == "red"
-    assert found["hub"].words == "It did not answer within 5 seconds."
+    assert found["hub"].words == "It did not answer within 1 seconds."
     assert found["database"].level == "green"
 
 

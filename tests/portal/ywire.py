@@ -49,9 +49,9 @@ async def state_of(socket: WebSocketClientConnection) -> bytes:
             return found[at : at + length]
 
 
-async def told(socket: WebSocketClientConnection, wanted: Any) -> bytes:
+async def told(socket: WebSocketClientConnection, wanted: Any, within: float = 10) -> bytes:
     """The first message that fits."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(within):
         while True:
             message = await socket.read_message()
             assert message is not None, "the other side closed"

@@ -123,17 +123,17 @@ class Keeping:
         Where control groups are of version 1, the engine gives up after a quarter of a second if
         a program has no processor meanwhile: the container is at its limit, the machine busy.
         """
-        for tries_left in reversed(range(_FREEZE_TRIES)):
-            try:
+        for _ in range(_FREEZE_TRIES - 1):
+            with suppress(EngineRefusal):
                 await self._engine.act("pause", container)
-            except EngineRefusal:
-                if not tries_left:
-                    with suppress(EngineRefusal):  # it may have ended by itself
-                        await self._engine.act("kill", container)
-                    raise
-                await asyncio.sleep(_LOOK_EVERY)
-            else:
                 return
+            await asyncio.sleep(_LOOK_EVERY)
+        try:
+            await self._engine.act("pause", container)
+        except EngineRefusal:
+            with suppress(EngineRefusal):  # it may have ended by itself
+                await self._engine.act("kill", container)
+            raise
 
     async def _ensure_network(self, ref: PodRef, main: Model) -> None:
         """Put the pod into a new network if its own is gone: `docker network prune` takes those

@@ -40,6 +40,15 @@ def gated(docker_bench) -> WorkspacePod:
     return replace(pod, main=tool, sidecars=(gate,), door=replace(pod.door, keeper="gate"))
 
 
+def containers(client, ref):
+    mine = {"label": f"org.petrihub.workspace={ref.key}"}
+    return client.containers(all=True, filters=mine)
+
+
+def states(client, ref):
+    return sorted(each["State"] for each in containers(client, ref))
+
+
 async def test_the_keeper_answers_at_the_address_and_holds_the_token(docker_bench, gated):
     address = await started(docker_bench, gated)
     assert (await ask(address, "environment"))["JUPYTERHUB_API_TOKEN"] == "a-token"
@@ -93,53 +102,41 @@ async def test_what_is_kept_is_frozen_and_a_helper_reads_it_also_after_the_engin
         made.append(helper)
         return helper
 
-    def containers():
-        mine = {"label": f"org.petrihub.workspace={ref.key}"}
-        return client.containers(all=True, filters=mine)
-
-    def states():
-        return sorted(each["State"] for each in containers())
-
     await started(docker_bench, gated)
     await runner.keep(ref, grace=1, journal=Silent())
-    assert states() == ["exited", "exited"]
+    assert states(client, ref) == ["exited", "exited"]
     for _ in range(2):
         await runner.wake(ref, "an-order", make, "")
-        assert states() == ["paused", "paused", "running"]
+        assert states(client, ref) == ["paused", "paused", "running"]
     assert len(made) == 1
-    reader = next(each["Id"] for each in containers() if each["State"] == "running")
+    reader = next(each["Id"] for each in containers(client, ref) if each["State"] == "running")
     program = "open('/proc/1/root' + '/usr/bin/jupyterhub-singleuser').read(2)"
     asked = client.exec_create(reader, [PYTHON, "-c", f"print({program})"])["Id"]
     assert client.exec_start(asked) == b"#!\n"
 
-    for each in containers():
+    for each in containers(client, ref):
         client.kill(each["Id"])
     client.remove_network(gated.name)  # as `docker network prune` does then
     await runner.wake(ref, "an-order", make, "")
-    assert states() == ["paused", "paused", "running"]
+    assert states(client, ref) == ["paused", "paused", "running"]
     assert len(made) == 2
 
     await runner.remove(await runner.find(ref), grace=30)  # what is frozen is not waited for
-    assert states() == []
+    assert states(client, ref) == []
     with pytest.raises(NotFound):
         await runner.wake(ref, "an-order", make, "")
 
 
-class Stiff:
+class Stiff(Engine):
     """The real engine, on a machine so busy that it refuses to freeze this many times."""
 
-    def __init__(self, engine, refusals):
-        self.engine = engine
-        self.refusals = refusals
-
-    async def ask(self, method, *args, **kwargs):
-        return await self.engine.ask(method, *args, **kwargs)
+    refusals = 0
 
     async def act(self, method, *args, **kwargs):
         if method == "pause" and self.refusals:
             self.refusals -= 1
             raise EngineRefusal(500, "OCI runtime pause failed: unable to freeze")
-        return await self.engine.act(method, *args, **kwargs)
+        return await super().act(method, *args, **kwargs)
 
 
 @pytest.mark.parametrize(
@@ -151,10 +148,9 @@ async def test_what_the_engine_cannot_freeze_at_first_is_frozen_or_does_not_run(
     runner, ref = docker_bench.runner, gated.ref
     await started(docker_bench, gated)
     await runner.keep(ref, grace=1, journal=Silent())
-    keeping = Keeping(
-        Stiff(Engine(docker_bench.deployment.docker.socket), refusals), docker_bench.deployment
-    )
+    engine = Stiff(docker_bench.deployment.docker.socket)
+    engine.refusals = refusals
+    keeping = Keeping(engine, docker_bench.deployment)
     with pytest.raises(EngineRefusal) if refusals == 1000 else nullcontext():
         await keeping.revive(ref, await keeping.main(ref))
-    mine = {"label": f"org.petrihub.workspace={ref.key}"}
-    assert [each["State"] for each in client.containers(all=True, filters=mine)] == after
+    assert states(client, ref) == after
